@@ -1,0 +1,1 @@
+"""Async bulk-messaging client for the Mobiz API."""

@@ -1,0 +1,220 @@
+"""The exceptions of mobiz_async, branched by what the caller should do about them.
+
+    MobizError
+    ├── ConfigurationError        mend the settings; nothing was sent
+    ├── InvalidRecordError        mend the record (row, field, reason); it was not sent
+    ├── SourceError               the iterable of records raised; mend it and go on from its row
+    ├── SourceChangedError        the source differs from what the journal saw; nothing sent after it
+    ├── JournalError              the journal cannot be written or used; nothing is sent without it
+    └── RequestError              one POST did not end in acceptance
+        ├── NotSentError          provably not applied: safe to send again
+        │   ├── ConnectError      no connection could be made
+        │   ├── ThrottledError    429, or 503 with Retry-After (retry_after, seconds)
+        │   └── QuotaExceededError  the subscription's call volume is used up (retry_after, seconds)
+        ├── RejectedError         the API said no: sending the same again is pointless
+        │   ├── AuthenticationError      subscription key or api_key refused (401; result code 0)
+        │   ├── EngagementNotFoundError  no engagement for the trigger key (result code 1)
+        │   ├── InvalidPayloadError      customer data not valid (result code 2; 400, 422)
+        │   ├── MissingFieldsError       required parameters missing (result code 4)
+        │   └── PayloadTooLargeError     the body is larger than the gateway takes (413)
+        └── OutcomeUnknownError   it may have been applied: ask the vendor before sending it again
+
+No exception holds a key, a phone number, a message or any other part of a record; each can be pickled and copied.
+Once a bulk run has begun, an error that ends it carries the balanced report in ``report``.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mobiz_async.models import BulkReport
+
+__all__ = [
+    "AuthenticationError",
+    "ConfigurationError",
+    "ConnectError",
+    "EngagementNotFoundError",
+    "InvalidPayloadError",
+    "InvalidRecordError",
+    "JournalError",
+    "MissingFieldsError",
+    "MobizError",
+    "NotSentError",
+    "OutcomeUnknownError",
+    "PayloadTooLargeError",
+    "QuotaExceededError",
+    "Reason",
+    "RejectedError",
+    "RequestError",
+    "SourceChangedError",
+    "SourceError",
+    "ThrottledError",
+]
+
+
+class Reason(enum.StrEnum):
+    """Why a record cannot go, or does not go: the words used in errors, counts and reject files."""
+
+    NOT_A_RECORD = "not a mapping, an attrs or dataclass instance, or a number"
+    MISSING = "missing"
+    EMPTY = "empty"
+    NOT_TEXT = "not text"
+    NOT_FINITE = "not a finite number"
+    BINARY = "bytes cannot be sent as JSON"
+    NOT_ENCODABLE = "cannot be written as JSON"
+    KEY_NOT_TEXT = "a field name is not text"
+    TOO_LARGE = "larger than one request may be"
+    UNKNOWN_FIELD = "not a field of the list"
+    NOT_NUMERIC = "not numeric"
+    NOT_EMAIL = "not an e-mail address"
+    NOT_MSISDN = "not a phone number in the API's form (digits only, with the country code)"
+    NOT_A_NUMBER = "not a phone number"
+    TOO_SHORT = "phone number too short"
+    TOO_LONG = "phone number too long"
+    NOT_MOBILE = "not a mobile number"
+    UNASSIGNED = "phone number in no assigned range"
+    RUINED = "phone number ruined by a spreadsheet (written as 2.78E+10)"
+    DUPLICATE = "duplicate"
+    SUPPRESSED = "on the suppression list"
+    RAGGED = "row has more or fewer cells than the header"
+
+
+class MobizError(Exception):
+    """The base of every exception that mobiz_async raises on purpose."""
+
+    report: BulkReport | None = None
+    """What a bulk run had done when this error ended it; None outside bulk runs."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Keyword-only arguments would make pickle call __init__ wrongly; state is restored as it was.
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+def _restore(kind: type[MobizError], args: tuple[object, ...], state: dict[str, object]) -> MobizError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class ConfigurationError(MobizError):
+    """A setting is missing or contradicts another; raised before anything is sent."""
+
+
+class InvalidRecordError(MobizError):
+    """A record that cannot be sent. ``row`` counts from 1 in the order of the source.
+
+    The offending value is never part of the error: only its place and the reason are.
+    """
+
+    def __init__(self, row: int, field: str | None, reason: Reason | str) -> None:
+        """Name the record by its row, the field (None for the record itself) and the reason."""
+        where = f"record {row:,}" if field is None else f"record {row:,}, field {field!r}"
+        super().__init__(f"{where}: {reason}")
+        self.row = row
+        self.field = field
+        self.reason = reason
+
+
+class SourceError(MobizError):
+    """The iterable of records raised; ``row`` is the record that it failed to give, from 1.
+
+    ``__cause__`` is the source's own exception, as it was raised.
+    """
+
+    def __init__(self, row: int, kind: str) -> None:
+        """Name the row and the class of the source's exception (never its text)."""
+        super().__init__(f"the source of records raised {kind} at record {row:,}")
+        self.row = row
+        self.kind = kind
+
+
+class SourceChangedError(MobizError):
+    """On resume the source differs from what the journal recorded; ``row`` is the first record that does.
+
+    Nothing was sent at or after that record.
+    """
+
+    def __init__(self, row: int) -> None:
+        """Name the first record that differs, from 1."""
+        super().__init__(f"the source has changed since the journal was written: record {row:,} differs")
+        self.row = row
+
+
+class JournalError(MobizError):
+    """The journal cannot be opened, belongs to another run, is in use, or a write to it failed."""
+
+
+class RequestError(MobizError):
+    """One operation did not end in acceptance.
+
+    ``operation`` is the vendor's name of it, ``status`` the HTTP status of the last answer (None without one),
+    ``attempts`` how many POSTs were begun, ``result_code`` the vendor's code where the answer had one, ``reference``
+    the gateway's activity id or the message reference, to quote to the vendor's support.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        operation: str = "",
+        status: int | None = None,
+        attempts: int = 0,
+        result_code: int | None = None,
+        reference: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        """Take a message that is free of secrets and of recipients' data."""
+        super().__init__(message)
+        self.operation = operation
+        self.status = status
+        self.attempts = attempts
+        self.result_code = result_code
+        self.reference = reference
+        self.retry_after = retry_after
+
+
+class NotSentError(RequestError):
+    """Provably not applied; sending it again cannot reach anyone twice."""
+
+
+class ConnectError(NotSentError):
+    """No connection: refused, name not found, TLS handshake failed, or timed out before a byte went out."""
+
+
+class ThrottledError(NotSentError):
+    """The gateway's rate limit: 429, or 503 with ``Retry-After``. ``retry_after`` is in seconds, or None."""
+
+
+class QuotaExceededError(NotSentError):
+    """The subscription's call volume is used up (403, "Out of call volume quota"); ``retry_after`` in seconds."""
+
+
+class RejectedError(RequestError):
+    """The API or its gateway answered that it did not take the request."""
+
+
+class AuthenticationError(RejectedError):
+    """Credentials refused: 401 from the gateway, or result code 0 (API_Trigger_Engagement_Auth_Failed)."""
+
+
+class EngagementNotFoundError(RejectedError):
+    """Result code 1 (API_Trigger_Engagement_Not_Found): no engagement for the trigger key."""
+
+
+class InvalidPayloadError(RejectedError):
+    """Result code 2 (API_Trigger_Invalid_Customer), or HTTP 400 or 422: the data is not what the API takes."""
+
+
+class MissingFieldsError(RejectedError):
+    """Result code 4 (API_Trigger_Missing_Vars): some of the required parameters are missing."""
+
+
+class PayloadTooLargeError(RejectedError):
+    """HTTP 413: the body is larger than the gateway takes."""
+
+
+class OutcomeUnknownError(RequestError):
+    """The POST may or may not have been applied, and the API has no way to ask. It was not sent again."""
