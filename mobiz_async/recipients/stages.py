@@ -15,10 +15,18 @@ import attrs
 
 from mobiz_async.errors import InvalidRecordError, Reason
 
-__all__ = ["SKIPS", "Problem", "Stage", "Staged", "only_good", "pipeline", "runs"]
+__all__ = ["SKIPS", "BadRecord", "Problem", "Stage", "Staged", "only_good", "pipeline", "runs"]
 
 SKIPS = frozenset({Reason.DUPLICATE, Reason.SUPPRESSED})
 """Reasons that are wishes of the caller, not faults of the record: always skipped, never raised."""
+
+
+@attrs.frozen
+class BadRecord:
+    """What a source yields in the place of a record it cannot make; the intake turns it into a ``Problem``."""
+
+    field: str | None
+    reason: Reason
 
 
 @attrs.frozen
@@ -77,7 +85,7 @@ def pipeline(stages: Iterable[Stage]) -> Stage:
             problems.sort(key=lambda problem: problem.row)
         return Staged(records, rows, problems)
 
-    return chain[0] if len(chain) == 1 else run
+    return run
 
 
 def runs(rows: Sequence[int]) -> list[tuple[int, int]]:

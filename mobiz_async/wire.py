@@ -1,0 +1,261 @@
+"""Values to bytes and bytes to values: the vendor's field names live here and nowhere else.
+
+Every ``Request`` is one POST of the vendor's reference; ``read`` turns any ``Reply`` into an ``Answer`` without
+judging it. The judging is done by ``verdicts``.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import attrs
+import cattrs
+import msgspec
+from cattrs.gen import make_dict_structure_fn, override
+
+from mobiz_async.errors import ConfigurationError
+from mobiz_async.models import MessageStatus
+
+__all__ = [
+    "CREATE_LIST",
+    "SUBSCRIPTION_HEADER",
+    "Answer",
+    "AnswerKind",
+    "Body",
+    "Operation",
+    "Reply",
+    "Request",
+    "SendTimeFormat",
+    "append_request",
+    "create_list_request",
+    "encode",
+    "format_send_time",
+    "read",
+    "schedule_request",
+    "trigger_request",
+]
+
+SUBSCRIPTION_HEADER = "Ocp-Apim-Subscription-Key"
+API_KEY_PARAMETER = "api_key"
+
+_TRIGGER_PATH = "/TriggerMessage/manual/paths/invoke"
+_APPEND_PATH = "/customers/CustomerList-append"
+_CREATE_PATH = "/customers/CustomerList-create"
+
+Body = bytes | bytearray | memoryview
+SendTimeFormat = Literal["unix", "iso8601"] | Callable[[datetime], str]
+
+
+class Operation(enum.StrEnum):
+    """The four operations, by the vendor's names."""
+
+    TRIGGER = "TriggerMessage"
+    SCHEDULE = "ScheduleMessage"
+    APPEND = "SendBulkMessages"
+    CREATE_LIST = "CreateDataList"
+
+    @property
+    def is_trigger(self) -> bool:
+        """Whether the reply has the shape of a trigger's."""
+        return self in (Operation.TRIGGER, Operation.SCHEDULE)
+
+
+CREATE_LIST = Operation.CREATE_LIST
+
+
+@attrs.frozen
+class Request:
+    """One POST, without the credentials: the transport adds those at the last moment."""
+
+    operation: Operation
+    path: str
+    query: Mapping[str, str] = attrs.field(repr=False)
+    body: Body = attrs.field(repr=False)
+    records: int = 1
+
+
+@attrs.frozen
+class Reply:
+    """What came back: the status, the headers with lower-case names, and the body up to the transport's cap."""
+
+    status: int
+    headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    body: bytes = attrs.field(default=b"", repr=False)
+
+
+_encoder = msgspec.json.Encoder()
+encode = _encoder.encode
+encode_into = _encoder.encode_into
+
+
+def trigger_request(trigger_key: str, fields: Any, records: int = 1) -> Request:
+    """TriggerMessage: one object, or a list of them, under the columns' letters ("A" is the mobile number)."""
+    query = {"trigger_key": trigger_key}
+    return Request(Operation.TRIGGER, _TRIGGER_PATH, query, encode(fields), records)
+
+
+def schedule_request(trigger_key: str, fields: Any, send_time: str, records: int = 1) -> Request:
+    """Schedule Message: TriggerMessage with ``send_time`` in the query."""
+    query = {"trigger_key": trigger_key, "send_time": send_time}
+    return Request(Operation.SCHEDULE, _TRIGGER_PATH, query, encode(fields), records)
+
+
+def append_request(list_id: str, body: Body, records: int) -> Request:
+    """SendBulkMessages: ``body`` is an encoded array of at most 10,000 objects."""
+    return Request(Operation.APPEND, _APPEND_PATH, {"list_id": list_id}, body, records)
+
+
+def create_list_request(username: str, name: str, definition: Mapping[str, str]) -> Request:
+    """Creating a Data List: a name and a format for each field."""
+    body = encode({"Customer List Name": name, "Customer List Definition": dict(definition)})
+    return Request(Operation.CREATE_LIST, _CREATE_PATH, {"username": username}, body, 0)
+
+
+def format_send_time(when: datetime | str, form: SendTimeFormat, now: float) -> str:
+    """Return ``send_time`` for the query. ``now`` is seconds since the epoch; a ``str`` goes as it is.
+
+    The vendor's reference says ``future_time_stamp`` and no more; whole Unix seconds are assumed ("unix"). Raises
+    ``ConfigurationError`` for a naive datetime, one that is not in the future, or an unknown ``form``.
+    """
+    if isinstance(when, str):
+        return when
+    if when.tzinfo is None or when.utcoffset() is None:
+        raise ConfigurationError("send_time needs a time zone: a naive datetime could mean any hour")
+    if when.timestamp() <= now:
+        raise ConfigurationError("send_time is not in the future")
+    if callable(form):
+        return form(when)
+    if form == "unix":
+        return str(int(when.timestamp()))
+    if form == "iso8601":
+        return when.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    raise ConfigurationError("send_time_format is 'unix', 'iso8601' or a callable")
+
+
+class AnswerKind(enum.Enum):
+    """What kind of answer a reply's body is."""
+
+    EMPTY = "no body"
+    UNREADABLE = "not JSON, or not an object"
+    RESULT = "a trigger's result code, or a list's status"
+    OTHER = "JSON without the documented fields: the gateway's own, or somebody else's"
+
+
+@attrs.frozen
+class Answer:
+    """A reply's body, read leniently. ``code`` is ``Result_Code`` or ``status``; ``message`` has no long numbers."""
+
+    kind: AnswerKind
+    code: int | None = None
+    message: str | None = None
+    reference: str | None = None
+    list_id: str | None = None
+    messages: tuple[MessageStatus, ...] = ()
+    raw: Any = attrs.field(default=None, repr=False)
+
+
+# What the API says in words may quote a recipient's number or a whole URL back; neither may reach an exception.
+_LONG_NUMBER = re.compile(r"\+?\d[\d\s().-]{5,}\d")
+_URL = re.compile(r"\S*(?:://|api_key=)\S*", re.IGNORECASE)
+_MESSAGE_LIMIT = 200
+
+
+def _words(value: object) -> str | None:
+    if not isinstance(value, str) or not value:
+        return None
+    return _LONG_NUMBER.sub("[number]", _URL.sub("[url]", value))[:_MESSAGE_LIMIT]
+
+
+def _whole(value: object) -> int | None:
+    if isinstance(value, str) and value.strip().lstrip("-").isdecimal():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _strict(value: Any, kind: Any) -> Any:
+    # cattrs' own hooks coerce silently: None would become the text "None", and a null id would pass for one.
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise TypeError(f"expected {kind.__name__}")
+    return value
+
+
+_converter = cattrs.Converter(detailed_validation=False)
+for _kind in (str, int, float, bool):
+    _converter.register_structure_hook(_kind, _strict)
+_structure_message = make_dict_structure_fn(
+    MessageStatus,
+    _converter,
+    message_id=override(rename="Message_Id", struct_hook=lambda value, _: _text(value)),
+    status=override(rename="Status", struct_hook=lambda value, _: _text(value)),
+    extra=override(omit=True),
+)
+
+
+def _message(value: Any) -> MessageStatus:
+    if not isinstance(value, dict):
+        raise TypeError("expected an object")
+    made = _structure_message(value, MessageStatus)
+    extra = {key: item for key, item in value.items() if key not in ("Message_Id", "Status")}
+    return attrs.evolve(made, extra=extra) if extra else made
+
+
+def _messages(value: object) -> tuple[MessageStatus, ...]:
+    try:
+        return tuple(map(_message, value)) if isinstance(value, list) else ()
+    except (TypeError, ValueError, KeyError):
+        return ()
+
+
+def read(operation: Operation, reply: Reply) -> Answer:
+    """Read a reply's body. Unknown fields are kept in ``raw``; nothing a server sends makes this raise."""
+    if not reply.body.strip():
+        return Answer(AnswerKind.EMPTY)
+    try:
+        raw = msgspec.json.decode(reply.body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return Answer(AnswerKind.UNREADABLE)
+    if not isinstance(raw, dict):
+        return Answer(AnswerKind.UNREADABLE, raw=raw)
+    if operation.is_trigger and (code := _whole(raw.get("Result_Code"))) is not None:
+        return Answer(
+            AnswerKind.RESULT,
+            code=code,
+            message=_words(raw.get("Result_Description")),
+            reference=_text(raw.get("Reference")),
+            messages=_messages(raw.get("Message_Status")),
+            raw=raw,
+        )
+    if not operation.is_trigger and (code := _whole(raw.get("status"))) is not None:
+        return Answer(
+            AnswerKind.RESULT,
+            code=code,
+            message=_words(raw.get("message")),
+            list_id=_text(raw.get("list_id")),
+            raw=raw,
+        )
+    return Answer(
+        AnswerKind.OTHER,
+        message=_words(_first(raw, ("message",), ("error", "message"))),
+        reference=_text(raw.get("activityId")),
+        raw=raw,
+    )
+
+
+def _first(raw: dict[str, Any], *paths: Sequence[str]) -> object:
+    for path in paths:
+        value: Any = raw
+        for key in path:
+            value = value.get(key) if isinstance(value, dict) else None
+        if value is not None:
+            return value
+    return None
