@@ -72,7 +72,7 @@ class Attempt:
 
 
 class Verdict(enum.Enum):
-    """What an attempt proves: a short word for events and logs, one of the four outcomes, the exception that says so."""
+    """What an attempt proves: a word for events and logs, one of the four outcomes, the exception that says so."""
 
     ACCEPTED = ("accepted", Outcome.ACCEPTED, None)
     AUTH_FAILED = ("auth_failed", Outcome.REJECTED, AuthenticationError)

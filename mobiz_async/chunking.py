@@ -1,0 +1,256 @@
+"""Any iterable of records, of any length, into encoded chunks, in slices that let the event loop breathe.
+
+Chunks are filled greedily: as many records as fit in ``chunk_size`` and ``max_bytes``. So their limits depend on the
+records alone and not on how the source hands them over, and a source read again falls into the same chunks.
+
+A slice is as many records as take about two milliseconds to read, check and encode, measured as it goes; between two
+slices the loop is let go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from time import perf_counter
+from typing import Any
+
+import attrs
+import msgspec
+
+from mobiz_async.errors import Reason, SourceError
+from mobiz_async.recipients.stages import Problem, Stage, runs
+from mobiz_async.wire import encode, encode_into
+
+__all__ = ["MAX_CHUNK_BYTES", "Chunk", "Chunker", "Slices", "digest"]
+
+MAX_CHUNK_BYTES = 4 << 20
+"""Default limit of a body. The vendor names none; gateways commonly take more than this."""
+
+FIRST_SLICE = 250
+LARGEST_SLICE = 250
+LONGEST_HOLD = 0.002
+"""Seconds the loop may be held by one slice before slices get smaller."""
+
+_COMMA, _CLOSING_BRACKET = b",]"
+_ENCODING_ERRORS = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
+
+
+@attrs.frozen(eq=False)
+class Chunk:
+    """Encoded records that travel together. ``rows`` are (first row, length) of each unbroken run of source rows."""
+
+    index: int
+    first_record: int
+    count: int
+    rows: tuple[tuple[int, int], ...]
+    body: bytearray = attrs.field(repr=False)
+
+
+def digest(body: bytes | bytearray | memoryview) -> bytes:
+    """Return the digest by which a journal knows a chunk again."""
+    return hashlib.sha256(body).digest()
+
+
+class Slices:
+    """Reads any iterable in slices, and adapts their size to how long the loop was held for the last one."""
+
+    def __init__(self, source: Iterable[Any] | AsyncIterable[Any]) -> None:
+        """Take a sync or async iterable. Raises ``TypeError`` for anything else, or for a text or a mapping."""
+        if isinstance(source, (str, bytes, bytearray, dict)):
+            raise TypeError("records must be an iterable of records, not a single text or mapping")
+        self._async: AsyncIterator[Any] | None = None
+        self._sync: Iterator[Any] | None = None
+        if isinstance(source, AsyncIterable):
+            self._async = aiter(source)
+        elif isinstance(source, Iterable):
+            self._sync = iter(source)
+        else:
+            raise TypeError("records must be an iterable or an async iterable")
+        self._size = FIRST_SLICE
+        self.read = 0
+        """Records taken from the source so far."""
+        self.error: SourceError | None = None
+        """Set when the source raised; what it gave before is still handed over."""
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the source may suspend while it is read."""
+        return self._async is not None
+
+    async def next(self) -> list[Any]:
+        """Return the next slice; an empty one is the end. A source that raises ends early, with ``error`` set."""
+        taken: list[Any] = []
+        if self.error is not None:
+            return taken
+        try:
+            if self._sync is not None:
+                # extend() keeps what the source gave before it raised.
+                taken.extend(islice(self._sync, self._size))
+            else:
+                await self._take_async(taken)
+        except Exception as error:  # noqa: BLE001  a source may raise anything; it is kept as the cause
+            self.error = SourceError(self.read + len(taken) + 1, type(error).__name__)
+            self.error.__cause__ = error
+        self.read += len(taken)
+        return taken
+
+    async def _take_async(self, taken: list[Any]) -> None:
+        assert self._async is not None
+        while len(taken) < self._size:
+            try:
+                taken.append(await anext(self._async))
+            except StopAsyncIteration:
+                return
+
+    def held(self, seconds: float) -> None:
+        """Take note of how long the loop was held for the last slice."""
+        if seconds > LONGEST_HOLD:
+            self._size = max(1, self._size // 2)
+        elif seconds < LONGEST_HOLD / 4:
+            self._size = min(LARGEST_SLICE, self._size * 2)
+
+    async def aclose(self) -> None:
+        """Close a generator that was not read to its end, so that its ``finally`` blocks run now."""
+        if self._async is not None and hasattr(self._async, "aclose"):
+            await self._async.aclose()
+        elif self._sync is not None and hasattr(self._sync, "close"):
+            self._sync.close()
+
+
+class Chunker:
+    """Reads a source through a stage of checks into chunks."""
+
+    def __init__(
+        self,
+        source: Iterable[Any] | AsyncIterable[Any],
+        stage: Stage,
+        *,
+        chunk_size: int,
+        max_bytes: int,
+        on_problems: Callable[[list[Problem]], None],
+        timer: Callable[[], float] = perf_counter,
+    ) -> None:
+        """``on_problems`` is given the records held back, as they come; what it raises ends the reading."""
+        self._slices = Slices(source)
+        self._stage = stage
+        self._chunk_size = chunk_size
+        self._max_bytes = max_bytes
+        self._on_problems = on_problems
+        self._timer = timer
+        self._index = 0
+        self._body = bytearray(b"[")
+        self._count = 0
+        self._rows: list[tuple[int, int]] = []
+        self._waiting: list[Any] = []
+        self._waiting_rows: Sequence[int] = ()
+
+    @property
+    def read(self) -> int:
+        """Records taken from the source so far."""
+        return self._slices.read
+
+    @property
+    def error(self) -> SourceError | None:
+        """What ended the source before its end, if anything did."""
+        return self._slices.error
+
+    async def next(self) -> Chunk | None:
+        """Return the next chunk, or None at the end of the source (see ``error``)."""
+        while True:
+            started = self._timer()
+            chunk = self._fill()
+            if chunk is not None:
+                return chunk
+            if self._slices.is_async:
+                taken = await self._slices.next()
+                started = self._timer()
+            else:
+                taken = await self._slices.next()
+            if not taken:
+                return self._close() if self._count and self._slices.error is None else None
+            first = self._slices.read - len(taken) + 1
+            self._waiting, self._waiting_rows, problems = self._stage(taken, range(first, first + len(taken)))
+            if problems:
+                self._on_problems(problems)
+            chunk = self._fill()
+            self._slices.held(self._timer() - started)
+            if chunk is not None:
+                return chunk
+            await asyncio.sleep(0)
+
+    async def aclose(self) -> None:
+        """Close the source."""
+        await self._slices.aclose()
+
+    # The open body is always "[" and then each record with a comma behind it; closing turns the last comma into "]".
+
+    def _fill(self) -> Chunk | None:
+        """Encode what waits into the open chunk; return the chunk as soon as it is full."""
+        while self._waiting:
+            chunk = self._fill_whole() or self._fill_singly()
+            if chunk is not None:
+                return chunk
+        return None
+
+    def _fill_whole(self) -> Chunk | None:
+        """Encode all that fits by count in one go, unless it has too many bytes or a record that cannot be encoded."""
+        room = self._chunk_size - self._count
+        records = self._waiting if len(self._waiting) <= room else self._waiting[:room]
+        body, end = self._body, len(self._body)
+        last = body[end - 1]
+        try:
+            # "[a," + "[b,c]" over its last byte, which is put back: "[a,b,c,", without a copy.
+            encode_into(records, body, end - 1)
+        except _ENCODING_ERRORS:
+            fits = False
+        else:
+            fits = len(body) <= self._max_bytes
+        body[end - 1] = last
+        if not fits:
+            del body[end:]
+            return None
+        body[-1] = _COMMA
+        self._take(len(records))
+        return self._close() if self._count == self._chunk_size else None
+
+    def _fill_singly(self) -> Chunk | None:
+        """Encode record by record: one of them ends the chunk by its bytes, is too large alone, or not encodable."""
+        while self._waiting and self._count < self._chunk_size:
+            reason = None
+            try:
+                encoded = encode(self._waiting[0])
+            except _ENCODING_ERRORS:
+                reason = Reason.NOT_ENCODABLE
+            else:
+                if len(encoded) + len(b"[]") > self._max_bytes:
+                    reason = Reason.TOO_LARGE
+                elif len(self._body) + len(encoded) + 1 > self._max_bytes:
+                    return self._close()
+            if reason is not None:
+                problem = Problem(self._waiting_rows[0], None, reason, self._waiting[0])
+                self._waiting, self._waiting_rows = self._waiting[1:], self._waiting_rows[1:]
+                self._on_problems([problem])
+                continue
+            self._body += encoded
+            self._body.append(_COMMA)
+            self._take(1)
+        return self._close() if self._count == self._chunk_size else None
+
+    def _take(self, count: int) -> None:
+        """Move the first ``count`` waiting records to the open chunk's books."""
+        for first, length in runs(self._waiting_rows[:count]):
+            if self._rows and sum(self._rows[-1]) == first:
+                self._rows[-1] = (self._rows[-1][0], self._rows[-1][1] + length)
+            else:
+                self._rows.append((first, length))
+        self._count += count
+        self._waiting, self._waiting_rows = self._waiting[count:], self._waiting_rows[count:]
+
+    def _close(self) -> Chunk:
+        self._body[-1] = _CLOSING_BRACKET
+        chunk = Chunk(self._index, self._rows[0][0], self._count, tuple(self._rows), self._body)
+        self._index += 1
+        self._body, self._count, self._rows = bytearray(b"["), 0, []
+        return chunk

@@ -1,0 +1,302 @@
+"""One POST over the network: the only client module that imports aiohttp. All its exceptions end here.
+
+How the pieces serve the verdicts:
+
+* The credentials are added in a client middleware, innermost, so that neither trace hooks nor other middlewares nor
+  aiohttp's own messages see them; an exception that might quote the URL is replaced before it leaves the middleware.
+* The body goes out in slices through a payload of ours, which notes the moment before the first byte is handed over:
+  the line between "not sent" and "unknown".
+* When an attempt fails or is cancelled, the connection is reset, so that what is left of the body in this machine's
+  buffers is dropped instead of trickling out after the caller was told. Bytes the peer's side already holds cannot be
+  called back: that is why such an attempt is unknown, never "failed".
+* No redirect is followed: 307 would carry the body and the key wherever ``Location`` points.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+import struct
+from collections.abc import Callable
+from typing import Protocol
+
+import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from yarl import URL
+
+from mobiz_async.errors import ConfigurationError
+from mobiz_async.models import Credentials, Timeouts
+from mobiz_async.verdicts import Attempt, Failure, Stage
+from mobiz_async.wire import API_KEY_PARAMETER, SUBSCRIPTION_HEADER, Body, Reply, Request
+
+__all__ = ["REPLY_CAP", "AiohttpTransport", "OnStage", "Transport", "check_base_url"]
+
+REPLY_CAP = 1 << 20
+"""Bytes of a reply that are read. The documented replies are below 100 KiB for 500 messages."""
+
+_SLICE = 1 << 16
+# Idle connections are dropped before common servers drop them: a request that meets a closing connection is unknown.
+_KEEP_ALIVE = 15.0
+_HEADERS_KEPT = ("retry-after", "content-type")
+_SHORTEST_SCRUBBED_KEY = 8
+_URLS_KEPT = 256
+
+OnStage = Callable[[Stage], None]
+
+
+class Transport(Protocol):
+    """How a request goes out. ``mobiz_async.testing.FakeTransport`` is the other implementation."""
+
+    async def post(self, request: Request, on_stage: OnStage) -> Attempt:
+        """Make one attempt. Call ``on_stage`` as it gets on; raise nothing but ``asyncio.CancelledError``."""
+        ...
+
+    async def aclose(self) -> None:
+        """Release what is held. Harmless a second time."""
+        ...
+
+
+def check_base_url(base_url: str, *, allow_insecure: bool = False) -> URL:
+    """Return ``base_url`` parsed; raise ``ConfigurationError`` unless it is https, or http to this machine."""
+    try:
+        url = URL(base_url)
+    except (ValueError, TypeError):
+        raise ConfigurationError("base_url is not a URL") from None
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ConfigurationError("base_url is not an http(s) URL")
+    if url.user or url.password or url.query_string or url.fragment:
+        raise ConfigurationError("base_url takes no user, password, query or fragment")
+    if url.scheme == "http" and not allow_insecure and not _is_loopback(url.host):
+        raise ConfigurationError(
+            "plain http would show the key and the recipients to the network: use https, or pass allow_insecure=True"
+        )
+    return url.with_path(url.path.rstrip("/"))
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class AttemptError(Exception):
+    """Stands in for a foreign exception inside aiohttp, because that one's text may hold the URL and so the key."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.value)
+        self.failure = failure
+
+
+# Read from the top: several of these are subclasses of later ones.
+FAILURE_OF: tuple[tuple[type[BaseException], Failure], ...] = (
+    (aiohttp.ConnectionTimeoutError, Failure.CONNECT_TIMEOUT),
+    (aiohttp.ClientConnectorError, Failure.CONNECT),
+    (aiohttp.ServerFingerprintMismatch, Failure.CONNECT),
+    (aiohttp.ClientHttpProxyError, Failure.CONNECT),
+    (TimeoutError, Failure.TIMEOUT),
+    (aiohttp.ClientPayloadError, Failure.TRUNCATED),
+    (aiohttp.ClientResponseError, Failure.GARBAGE),
+    (aiohttp.ClientConnectionError, Failure.DISCONNECTED),
+    (OSError, Failure.DISCONNECTED),
+)
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Return our word for a foreign exception. It explains; it proves nothing: the stage does that."""
+    return next((failure for kind, failure in FAILURE_OF if isinstance(error, kind)), Failure.OTHER)
+
+
+class _Body(aiohttp.Payload):
+    """A request's body, handed over in slices; it reports how far it got and can be stopped."""
+
+    _autoclose = True
+
+    def __init__(self, body: Body, on_stage: OnStage, stall: float) -> None:
+        super().__init__(b"", content_type="application/json")
+        self._body = body
+        self._size: int = len(body)
+        self._on_stage = on_stage
+        self._stall = stall
+        self._stopped = False
+        self._transport: asyncio.WriteTransport | None = None
+        self.stalled = False
+        self.complete = False
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return bytes(self._body).decode(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        if self._stopped:
+            raise ConnectionAbortedError("this attempt is over")
+        self._transport = writer.transport
+        self._on_stage(Stage.SENDING)
+        view = memoryview(self._body)
+        if self._size <= _SLICE:
+            await writer.write(view)
+        else:
+            await self._write_slices(writer, view)
+        self.complete = True
+        self._on_stage(Stage.SENT)
+
+    async def _write_slices(self, writer: AbstractStreamWriter, view: memoryview) -> None:
+        now = asyncio.get_running_loop().time
+        try:
+            async with asyncio.timeout(self._stall) as watch:
+                for start in range(0, self._size, _SLICE):
+                    await writer.write(view[start : start + _SLICE])
+                    await writer.drain()
+                    watch.reschedule(now() + self._stall)
+        except TimeoutError:
+            self.stalled = True
+            raise
+
+    def stop(self) -> None:
+        """Let no further byte out: reset the connection, dropping what this machine still holds of the body."""
+        self._stopped = True
+        transport = self._transport
+        if transport is None:
+            return
+        connection = transport.get_extra_info("socket")
+        with contextlib.suppress(OSError, AttributeError):
+            # Lingering for zero seconds makes the close a reset: the kernel drops its send buffer as well.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+
+
+class AiohttpTransport:
+    """``Transport`` over aiohttp.
+
+    The session is made at the first request, inside the running loop, and closed by ``aclose``; one that was handed in
+    is used with its connector, proxy, TLS settings and middlewares, and never closed.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        base_url: URL,
+        timeouts: Timeouts,
+        session: aiohttp.ClientSession | None = None,
+    ) -> None:
+        """Hold the settings; no I/O happens here."""
+        self._credentials = credentials
+        self._base_url = base_url
+        self._stall = timeouts.upload_stall
+        self._timeout = aiohttp.ClientTimeout(
+            total=timeouts.total, connect=timeouts.connect, sock_connect=timeouts.connect, sock_read=timeouts.read
+        )
+        self._session = session
+        self._owned = session is None
+        self._addresses: dict[str, URL] = {}
+        self._keyed: dict[URL, URL] = {}
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"AiohttpTransport({str(self._base_url)!r})"
+
+    async def post(self, request: Request, on_stage: OnStage) -> Attempt:
+        """Make one attempt; see ``Transport.post``. Raises ``RuntimeError`` when the session is closed."""
+        session = self._open_session()
+        stage = Stage.QUEUED
+
+        def reached(new: Stage) -> None:
+            nonlocal stage
+            stage = new
+            on_stage(new)
+
+        reached(Stage.CONNECTING)
+        body = _Body(request.body, reached, self._stall)
+        reply: Reply | None = None
+        failure: Failure | None = None
+        try:
+            async with session.post(
+                self._address(request.path).with_query(request.query),
+                data=body,
+                timeout=self._timeout,
+                allow_redirects=False,
+                raise_for_status=False,
+                middlewares=(*session._middlewares, self._add_credentials),  # noqa: SLF001  no public way to chain
+            ) as response:
+                reply = await self._read(response)
+        except asyncio.CancelledError:
+            body.stop()
+            raise
+        except AttemptError as error:
+            failure = error.failure
+        except Exception as error:  # noqa: BLE001  a user's middleware may raise anything; the stage alone proves
+            failure = failure_of(error)
+        if not body.complete or failure is not None:
+            body.stop()
+        if failure is Failure.TIMEOUT and body.stalled:
+            failure = Failure.UPLOAD_STALLED
+        return Attempt(stage, None if failure is not None else reply, failure)
+
+    async def _read(self, response: aiohttp.ClientResponse) -> Reply:
+        headers = {name: response.headers[name] for name in _HEADERS_KEPT if name in response.headers}
+        body = bytearray()
+        try:
+            while part := await response.content.readany():
+                body += part
+                if len(body) > REPLY_CAP:
+                    response.close()
+                    break
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            if response.status // 100 == 2:  # noqa: PLR2004  2xx: only the body could prove acceptance
+                raise
+            body.clear()
+        return Reply(response.status, headers, self._scrub(bytes(body[:REPLY_CAP])))
+
+    def _scrub(self, body: bytes) -> bytes:
+        # A gateway may quote the URL back at us; the key goes no further than this.
+        for secret in (self._credentials.api_key, self._credentials.subscription_key):
+            if len(secret.reveal()) >= _SHORTEST_SCRUBBED_KEY:
+                body = body.replace(secret.reveal().encode(), b"***")
+        return body
+
+    async def _add_credentials(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        request.url = self._with_key(request.url)
+        request.headers[SUBSCRIPTION_HEADER] = self._credentials.subscription_key.reveal()
+        try:
+            return await handler(request)
+        except Exception as error:  # noqa: BLE001  whatever it is, its text may hold the URL
+            failure = failure_of(error)
+        # Raised outside the except block: "from None" would hide the original but keep it in __context__.
+        raise AttemptError(failure)
+
+    def _address(self, path: str) -> URL:
+        if path not in self._addresses:
+            self._addresses[path] = self._base_url.joinpath(*path.split("/")[1:], encoded=True)
+        return self._addresses[path]
+
+    def _with_key(self, url: URL) -> URL:
+        # Parsing URLs is a sizeable part of a small request's cost, and a client uses few of them again and again.
+        if url not in self._keyed:
+            if len(self._keyed) >= _URLS_KEPT:
+                self._keyed.clear()
+            self._keyed[url] = url.extend_query({API_KEY_PARAMETER: self._credentials.api_key.reveal()})
+        return self._keyed[url]
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise RuntimeError("this client is closed")
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        if self._session.closed:
+            raise RuntimeError("the session that was handed to this client is closed")
+        return self._session
+
+    async def aclose(self) -> None:
+        """Close the session if it is ours. Harmless a second time."""
+        self._closed = True
+        session, self._session = self._session, None
+        if session is not None and self._owned:
+            await session.close()
