@@ -1,0 +1,352 @@
+"""How many at once and how fast: one pacer per client, shared by everything that it sends.
+
+A request asks for a ``Permit`` before each attempt and settles it with what the attempt proved. A server that never
+throttles is never held back: without a 429 the pacer is a counter. With one, three things happen: the whole client is
+silent for as long as the server said, fewer requests go at once, and the rate that the server lets through is learnt,
+kept just below, and tried upwards from time to time.
+
+Single triggers have a lane of their own, with its own slots, and never wait for a bulk run: of a rate that is capped
+or learnt they take their part first, and the bulk run gets what is left. While the breaker is open, bulk requests wait
+and go as probes, one at a time. Single triggers pass: they are bounded by their own retries, somebody is waiting for
+their answer, and that answer, whatever it says, closes the breaker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextvars
+import enum
+import itertools
+import math
+
+import attrs
+
+from mobiz_async.clock import Clock
+from mobiz_async.limits import Breaker, BreakerState, ConcurrencyLimit, LearntRate, Meter
+from mobiz_async.models import Outcome
+from mobiz_async.verdicts import Verdict
+
+__all__ = ["Lane", "Pace", "Pacer", "Permit"]
+
+_positive = attrs.validators.gt(0.0)
+_rate = attrs.validators.optional(_positive)
+
+
+class Lane(enum.Enum):
+    """Which queue a request stands in."""
+
+    SINGLE = "single"
+    """One trigger somebody waits for."""
+    BULK = "bulk"
+    """A chunk or batch of a run."""
+
+
+@attrs.frozen
+class Pace:
+    """How hard a client may lean on the server.
+
+    ``concurrency`` and ``single_concurrency``: upper bounds of requests in flight in the bulk lane and the single lane.
+    ``requests_per_second``, ``records_per_second``: caps over both lanes; None for none. A chunk larger than a second's
+    worth of records goes whole, and the next waits for it. ``increase`` (requests a round trip, while all are used) and
+    ``decrease`` (a factor, once per throttling): how concurrency adapts. ``throttle_pause``: least seconds of silence
+    after a 429 that named none. ``breaker_threshold`` connect failures in a row open the breaker; probes are
+    ``probe_base`` seconds apart at first and ``probe_cap`` at most.
+    """
+
+    concurrency: int = attrs.field(default=8, validator=attrs.validators.ge(1))
+    single_concurrency: int = attrs.field(default=100, validator=attrs.validators.ge(1))
+    requests_per_second: float | None = attrs.field(default=None, validator=_rate)
+    records_per_second: float | None = attrs.field(default=None, validator=_rate)
+    increase: float = attrs.field(default=1.0, validator=_positive)
+    decrease: float = attrs.field(default=0.7, validator=attrs.validators.and_(_positive, attrs.validators.lt(1.0)))
+    throttle_pause: float = attrs.field(default=1.0, validator=attrs.validators.ge(0))
+    breaker_threshold: int = attrs.field(default=5, validator=attrs.validators.ge(1))
+    probe_base: float = attrs.field(default=0.5, validator=_positive)
+    probe_cap: float = attrs.field(default=20.0, validator=_positive)
+
+
+class Permit:
+    """Leave to make one attempt. ``settle`` it exactly once, whatever becomes of the attempt."""
+
+    __slots__ = ("_epoch", "_lane", "_pacer", "_settled", "probe", "records")
+
+    def __init__(self, pacer: Pacer, lane: _LaneState, records: int, epoch: int, *, probe: bool) -> None:
+        """Made by ``Pacer.admit``."""
+        self._pacer = pacer
+        self._lane = lane
+        self._epoch = epoch
+        self._settled = False
+        self.records = records
+        self.probe = probe
+        """Whether this attempt tries an open breaker; it says nothing about the request it carries."""
+
+    def settle(self, verdict: Verdict | None, retry_after: float | None = None, delay: float | None = None) -> None:
+        """Free the slot and learn from ``verdict``; None where nothing was learnt, as when cancelled.
+
+        ``retry_after`` is what the reply said, in seconds; ``delay`` the backoff that was chosen where it said nothing.
+        """
+        if self._settled:
+            raise RuntimeError("this permit has been settled already")
+        self._settled = True
+        self._pacer._settle(self, self._lane, self._epoch, verdict, retry_after, delay)  # noqa: SLF001  its own pacer
+
+
+@attrs.define(eq=False)
+class _LaneState:
+    lane: Lane
+    limit: ConcurrencyLimit
+    requests: list[Meter]
+    records: list[Meter]
+    in_flight: int = 0
+    waiters: collections.OrderedDict[asyncio.Future[Permit], tuple[int, int]] = attrs.field(
+        factory=collections.OrderedDict
+    )
+    """Future -> (ticket, records), in the order of tickets."""
+
+
+class Pacer:
+    """Gives out permits. Everything but ``admit`` is synchronous; use it from one event loop."""
+
+    def __init__(self, pace: Pace, clock: Clock) -> None:
+        """Start with every limit at its upper bound."""
+        self.pace = pace
+        self._clock = clock
+        self._breaker = Breaker(pace.breaker_threshold, base=pace.probe_base, cap=pace.probe_cap)
+        self._learnt = LearntRate()
+        self._learnt_meters: dict[Lane, Meter] = {}
+        self._lanes = {lane: self._lane(lane, pace) for lane in Lane}
+        self._paused_until = -math.inf
+        self._held_back_at = -math.inf
+        self._epoch = 0
+        self._tickets = 0
+        self._timer: asyncio.Task[None] | None = None
+        self._timer_due = math.inf
+
+    @staticmethod
+    def _lane(lane: Lane, pace: Pace) -> _LaneState:
+        ceiling = pace.concurrency if lane is Lane.BULK else pace.single_concurrency
+        return _LaneState(
+            lane,
+            ConcurrencyLimit(ceiling, increase=pace.increase, decrease=pace.decrease),
+            [] if pace.requests_per_second is None else [Meter(pace.requests_per_second)],
+            [] if pace.records_per_second is None else [Meter(pace.records_per_second)],
+        )
+
+    @property
+    def in_flight(self) -> int:
+        """Permits given out and not settled, both lanes."""
+        return sum(lane.in_flight for lane in self._lanes.values())
+
+    @property
+    def waiting(self) -> int:
+        """Calls of ``admit`` that wait, both lanes."""
+        return sum(len(lane.waiters) for lane in self._lanes.values())
+
+    @property
+    def limit(self) -> int:
+        """How many bulk requests may be in flight now."""
+        return self._lanes[Lane.BULK].limit.value
+
+    @property
+    def single_limit(self) -> int:
+        """How many single triggers may be in flight now."""
+        return self._lanes[Lane.SINGLE].limit.value
+
+    @property
+    def learnt_rate(self) -> float | None:
+        """Requests a second that the server seems to allow; None as long as it never throttled."""
+        return self._learnt.rate
+
+    @property
+    def paused_until(self) -> float:
+        """The clock's monotonic time before which nothing goes out; -inf when there never was a pause."""
+        return self._paused_until
+
+    @property
+    def breaker(self) -> BreakerState:
+        """Whether the server can be reached, as far as is known."""
+        return self._breaker.state
+
+    async def admit(self, lane: Lane, records: int, *, concurrency: int | None = None) -> Permit:
+        """Return a permit once the pause, the breaker, the rates and a slot allow it; first come, first served.
+
+        ``records`` is how many the request carries. ``concurrency`` above the client's own lets a run that asks for it
+        have that many in flight; one below it is the run's own business, by having fewer workers. Cancelling leaves
+        nothing behind.
+        """
+        state = self._lanes[lane]
+        if concurrency is not None:
+            state.limit.raise_ceiling(concurrency)
+        if not state.waiters and self._due(state, now := self._clock.monotonic()) <= now:
+            return self._grant(state, records, now)
+        self._tickets += 1
+        ticket = self._tickets
+        loop = asyncio.get_running_loop()
+        while True:
+            future: asyncio.Future[Permit] = loop.create_future()
+            self._enqueue(state, future, ticket, records)
+            try:
+                permit = await future
+            except asyncio.CancelledError:
+                if state.waiters.pop(future, None) is None and not future.cancelled():
+                    self._withdraw(future.result(), state)
+                self._pump()
+                raise
+            if self._clock.monotonic() >= self._paused_until:
+                return permit
+            # The server asked for silence between the permit and this task's turn: back to the head of the queue.
+            self._withdraw(permit, state)
+
+    def pause(self, seconds: float) -> None:
+        """Let nothing out for ``seconds`` from now, in either lane; a longer pause in force stays."""
+        self._paused_until = max(self._paused_until, self._clock.monotonic() + seconds)
+
+    def _enqueue(self, state: _LaneState, future: asyncio.Future[Permit], ticket: int, records: int) -> None:
+        waiters = state.waiters
+        earlier: list[asyncio.Future[Permit]] = []
+        returned = bool(waiters) and next(reversed(waiters.values()))[0] > ticket
+        if returned:
+            earlier.extend(itertools.takewhile(lambda other: waiters[other][0] < ticket, waiters))
+        waiters[future] = (ticket, records)
+        if returned:
+            for other in (future, *reversed(earlier)):
+                waiters.move_to_end(other, last=False)
+        self._pump()
+
+    def _due(self, state: _LaneState, now: float) -> float:
+        """When the lane's next request may go, as far as is known; inf when only a settled permit can tell."""
+        if self._paused_until > now:
+            return self._paused_until
+        if state.in_flight >= state.limit.value:
+            return math.inf
+        due = self._breaker.ready_at if state.lane is Lane.BULK else -math.inf
+        for meter in state.requests:
+            due = max(due, meter.ready_at)
+        for meter in state.records:
+            due = max(due, meter.ready_at)
+        if due > now and (learnt := self._learnt_meters.get(state.lane)) is not None and learnt.ready_at >= due:
+            self._held_back_at = now
+        return due
+
+    def _grant(self, state: _LaneState, records: int, now: float) -> Permit:
+        state.in_flight += 1
+        self._charge(state, records, now)
+        probe = state.lane is Lane.BULK and self._breaker.begin()
+        return Permit(self, state, records, self._epoch, probe=probe)
+
+    def _charge(self, state: _LaneState, records: int, now: float) -> None:
+        # Single triggers wait for each other only, but what they take is missing to the bulk lane.
+        for charged in (state,) if state.lane is Lane.BULK else self._lanes.values():
+            for meter in charged.requests:
+                meter.take(now, 1)
+            for meter in charged.records:
+                meter.take(now, records)
+
+    def _refund(self, state: _LaneState, records: int, requests: int) -> None:
+        for charged in (state,) if state.lane is Lane.BULK else self._lanes.values():
+            for meter in charged.requests:
+                meter.give_back(requests)
+            for meter in charged.records:
+                meter.give_back(records)
+
+    def _withdraw(self, permit: Permit, state: _LaneState) -> None:
+        """Take back a permit that was never used."""
+        state.in_flight -= 1
+        self._refund(state, permit.records, 1)
+        if permit.probe:
+            self._breaker.withdrawn()
+
+    def _settle(
+        self,
+        permit: Permit,
+        state: _LaneState,
+        epoch: int,
+        verdict: Verdict | None,
+        retry_after: float | None,
+        delay: float | None,
+    ) -> None:
+        now = self._clock.monotonic()
+        match verdict:
+            case None | Verdict.NOT_STARTED:
+                if permit.probe:
+                    self._breaker.withdrawn()
+            case Verdict.CONNECT_FAILED:
+                self._breaker.failed(now, probe=permit.probe)
+            case Verdict.NO_ANSWER:
+                # A connection was made, so the breaker does not count it; but it is no answer, so none opens by it.
+                if permit.probe:
+                    self._breaker.failed(now, probe=True)
+            case Verdict.THROTTLED:
+                self._breaker.answered()
+                self._throttled(state, epoch, now, retry_after, delay)
+            case _:
+                self._breaker.answered()
+                if verdict is Verdict.ACCEPTED:
+                    state.limit.accepted(state.in_flight)
+                    self._learn(now)
+        state.in_flight -= 1
+        if verdict is not None and verdict.outcome is Outcome.NOT_SENT:
+            self._refund(state, permit.records, 0)
+        if self._timer is not None or any(lane.waiters for lane in self._lanes.values()):
+            self._pump()
+
+    def _learn(self, now: float) -> None:
+        rate = self._learnt.rate
+        held_back = rate is not None and now - self._held_back_at <= max(1.0, 2 / rate)
+        self._learnt.accepted(now, held_back=held_back)
+        self._apply_rate()
+
+    def _apply_rate(self) -> None:
+        rate = self._learnt.rate
+        if rate is None:
+            return
+        for lane, state in self._lanes.items():
+            if lane not in self._learnt_meters:
+                self._learnt_meters[lane] = Meter(rate)
+                state.requests.append(self._learnt_meters[lane])
+            self._learnt_meters[lane].rate = rate
+
+    def _throttled(
+        self, state: _LaneState, epoch: int, now: float, retry_after: float | None, delay: float | None
+    ) -> None:
+        seconds = max(delay or 0.0, self.pace.throttle_pause) if retry_after is None else retry_after
+        self._paused_until = max(self._paused_until, now + seconds)
+        if epoch == self._epoch:
+            # Whatever else was in flight by now belongs to the same burst and teaches nothing more.
+            self._epoch += 1
+            state.limit.throttled()
+            self._learnt.throttled(now, seconds)
+            self._apply_rate()
+
+    def _pump(self) -> None:
+        now = self._clock.monotonic()
+        next_due = math.inf
+        for state in self._lanes.values():
+            while state.waiters:
+                due = self._due(state, now)
+                if due > now:
+                    next_due = min(next_due, due)
+                    break
+                future, (_, records) = state.waiters.popitem(last=False)
+                if not future.done():
+                    future.set_result(self._grant(state, records, now))
+        self._arm(next_due)
+
+    def _arm(self, due: float) -> None:
+        if self._timer is not None:
+            if self._timer_due <= due < math.inf:
+                return  # it fires early and looks again, which is cheaper than a new one each time
+            self._timer.cancel()
+            self._timer = None
+        if due < math.inf:
+            self._timer_due = due
+            # An empty context: the timer must not keep the caller's request, span or database session alive.
+            self._timer = asyncio.get_running_loop().create_task(
+                self._tick(due), name="mobiz_async.pacing", context=contextvars.Context()
+            )
+
+    async def _tick(self, due: float) -> None:
+        await self._clock.sleep(max(due - self._clock.monotonic(), 0.0))
+        self._timer = None
+        self._pump()
