@@ -1,0 +1,105 @@
+"""Runs a sandbox as a process of its own: ``python -m mobiz_async.sandbox``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+
+from mobiz_async.sandbox.faults import Faults
+from mobiz_async.sandbox.limits import EveryNth, RateLimit
+from mobiz_async.sandbox.server import Sandbox
+
+__all__ = ["main", "serve"]
+
+_STDIN = 0
+
+
+async def serve(sandbox: Sandbox, *, lifetime: float | None = None, until_stdin_closes: bool = False) -> None:
+    """Run ``sandbox`` until SIGINT or SIGTERM, the end of standard input where asked for, or ``lifetime`` seconds.
+
+    When it is ready, one line of JSON goes to standard output: ``{"base_url": ..., "pid": ...}``.
+    """
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    handled = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(
+            NotImplementedError, RuntimeError
+        ):  # no signals on Windows and outside the main thread
+            loop.add_signal_handler(number, stop.set)
+            handled.append(number)
+    try:
+        async with sandbox:
+            if until_stdin_closes:
+                threading.Thread(target=_watch_stdin, args=(loop, stop), daemon=True).start()
+            sys.stdout.write(json.dumps({"base_url": sandbox.base_url, "pid": os.getpid()}) + "\n")
+            sys.stdout.flush()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), lifetime)
+    finally:
+        for number in handled:
+            loop.remove_signal_handler(number)
+
+
+def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    # os.read, not sys.stdin: a thread inside a buffered reader aborts the interpreter's shutdown.
+    with contextlib.suppress(OSError):
+        while os.read(_STDIN, 4096):
+            pass
+    with contextlib.suppress(RuntimeError):  # the loop has ended on its own
+        loop.call_soon_threadsafe(stop.set)
+
+
+def _rate(text: str) -> RateLimit | EveryNth:
+    first, _, second = text.partition("/")
+    if first == "every":
+        return EveryNth(int(second))
+    return RateLimit(int(first), float(second))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m mobiz_async.sandbox",
+        description="A local Mobiz: behaves as documented, misbehaves on demand, knows what it applied. Its keys are "
+        "those in MOBIZ_SANDBOX_API_KEY and MOBIZ_SANDBOX_SUBSCRIPTION_KEY, or 'sandbox-api-key' and "
+        "'sandbox-subscription-key'.",
+    )
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0, help="0: any free one")
+    parser.add_argument("--log", metavar="FILE", help="one fsynced line for each applied request")
+    parser.add_argument("--identity", metavar="FIELD", help="tell records apart by this field, not the phone number")
+    parser.add_argument("--faults", type=Faults.parse, help="always:F | every:N:F | script:F,-,F | seeded:SEED:F=P,F=P")
+    parser.add_argument("--rate-limit", type=_rate, help="REQUESTS/SECONDS, or every/N for a 429 to each N-th")
+    parser.add_argument("--keep-records", type=int, default=10_000, help="records whose content is kept")
+    parser.add_argument("--lifetime", type=float, metavar="SECONDS", help="stop by itself after so long")
+    parser.add_argument("--until-stdin-closes", action="store_true", help="stop when standard input ends")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a sandbox as the command line says; return the exit code."""
+    given = _parser().parse_args(argv)
+    sandbox = Sandbox(
+        host=given.host,
+        port=given.port,
+        log=given.log,
+        identity=given.identity,
+        faults=given.faults,
+        rate_limit=given.rate_limit,
+        keep_records=given.keep_records,
+        api_key=os.environ.get("MOBIZ_SANDBOX_API_KEY") or "sandbox-api-key",
+        subscription_key=os.environ.get("MOBIZ_SANDBOX_SUBSCRIPTION_KEY") or "sandbox-subscription-key",
+    )
+    try:
+        asyncio.run(serve(sandbox, lifetime=given.lifetime, until_stdin_closes=given.until_stdin_closes))
+    except OSError as error:
+        sys.stderr.write(f"the sandbox cannot run: {error}\n")
+        return 1
+    return 0

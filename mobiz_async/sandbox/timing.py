@@ -1,0 +1,92 @@
+"""What the sandbox needs of time, handed in so that tests need not wait."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+__all__ = ["Progress", "SandboxClock", "SystemTime"]
+
+
+class SandboxClock(Protocol):
+    """Seconds that never go back, seconds since the Unix epoch, and a sleep; the client's clocks fit too."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+        ...
+
+    def wall(self) -> float:
+        """Return seconds since the Unix epoch."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after ``seconds``."""
+        ...
+
+
+class SystemTime:
+    """The machine's own clocks."""
+
+    def monotonic(self) -> float:
+        """Return ``time.monotonic()``."""
+        return time.monotonic()
+
+    def wall(self) -> float:
+        """Return ``time.time()``."""
+        return time.time()
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after ``seconds``."""
+        await asyncio.sleep(seconds)
+
+
+class Progress:
+    """Lets tests wait instead of sleeping: ``until`` for arrivals, ``hold`` and ``release`` for faults."""
+
+    def __init__(self, clock: SandboxClock) -> None:
+        """Measure delays by ``clock``."""
+        self.held = 0
+        self._clock = clock
+        self._release = asyncio.Event()
+        self._watchers: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
+
+    async def hold(self, seconds: float | None) -> None:
+        """Wait ``seconds``, or for ever when None, or until ``release``, whichever is first."""
+        release = self._release
+        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(release.wait())]
+        if seconds is not None:
+            waits.append(asyncio.ensure_future(self._clock.sleep(seconds)))
+        self.held += 1
+        self.changed()
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self.held -= 1
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+
+    def release(self) -> None:
+        """End every ``hold`` of the moment; later ones hold again."""
+        self._release.set()
+        self._release = asyncio.Event()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Return as soon as ``condition()`` holds."""
+        if condition():
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._watchers.append((condition, future))
+        await future
+
+    def changed(self) -> None:
+        """Ask every waiting condition again."""
+        waiting = []
+        for condition, future in self._watchers:
+            if not future.done() and condition():
+                future.set_result(None)
+            if not future.done():
+                waiting.append((condition, future))
+        self._watchers = waiting
