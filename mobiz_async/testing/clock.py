@@ -1,0 +1,153 @@
+"""A clock that stands still until it is told to go on, or that leaps whenever everybody waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+
+__all__ = ["FakeClock"]
+
+_TURNS = 100  # after which a loop that does not show whether anything is ready counts as idle
+_MOST_TURNS = 1_000_000
+
+
+class FakeClock:
+    """A ``Clock`` for tests: nothing sleeps for real, and the same test takes the same steps each time.
+
+    By hand, with ``advance``::
+
+        clock = FakeClock()
+        task = asyncio.create_task(something_that_sleeps(clock))
+        await clock.advance(30)
+
+    Or by itself: with ``auto=True`` it leaps to the next due time whenever no task can go on, so that ten minutes of
+    retries pass in a few milliseconds. What waits for a thread or a socket also looks like waiting, so where those are
+    in play give ``grace``, the real seconds that the loop has to stay idle before each leap.
+
+    Only sleeps that were asked of this clock are fake. Timeouts of asyncio itself (``asyncio.timeout``,
+    ``loop.call_later``) go by real time.
+    """
+
+    def __init__(
+        self, *, auto: bool = False, grace: float = 0.0, start: float = 0.0, wall: float = 1_750_000_000.0
+    ) -> None:
+        """Begin at ``start`` seconds of monotonic time and at ``wall`` seconds since the Unix epoch."""
+        self._now = start
+        self._wall_ahead = wall - start
+        self._auto = auto
+        self._grace = grace
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._order = itertools.count()
+        self._watching = False
+        self._polls = 0
+        self.sleeps: list[float] = []
+        """Every sleep that was asked for, in seconds and in order, finished or not."""
+
+    def __repr__(self) -> str:
+        return f"<FakeClock at {self._now:g} s, {self.sleepers} asleep>"
+
+    def monotonic(self) -> float:
+        """Return the clock's own seconds; they never go back."""
+        return self._now
+
+    def wall(self) -> float:
+        """Return seconds since the Unix epoch; they go along with ``monotonic``, but for ``shift_wall``."""
+        return self._now + self._wall_ahead
+
+    def shift_wall(self, seconds: float) -> None:
+        """Set the wall clock forward (or back, when negative) and leave the monotonic one alone, as an admin would."""
+        self._wall_ahead += seconds
+
+    async def sleep(self, seconds: float) -> None:
+        """Return when the clock has gone on by ``seconds``; 0 or less gives other tasks a turn."""
+        self.sleeps.append(seconds)
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        heapq.heappush(self._sleepers, (self._now + seconds, next(self._order), future))
+        if self._auto:
+            self._watch(loop)
+        await future
+
+    @property
+    def sleepers(self) -> int:
+        """How many sleeps are not over."""
+        return sum(not future.done() for _, _, future in self._sleepers)
+
+    @property
+    def next_due(self) -> float | None:
+        """The monotonic time at which the next sleep is over, or None when nobody sleeps."""
+        while self._sleepers and self._sleepers[0][2].done():
+            heapq.heappop(self._sleepers)  # cancelled
+        return self._sleepers[0][0] if self._sleepers else None
+
+    async def settle(self) -> None:
+        """Return when every other task waits for something: for this clock, a future, a thread or a socket."""
+        loop = asyncio.get_running_loop()
+        self._polls += 1
+        try:
+            for turn in range(_MOST_TURNS):
+                await asyncio.sleep(0)
+                if self._idle(loop, turn):
+                    return
+        finally:
+            self._polls -= 1
+        raise RuntimeError("a task goes on and on without waiting for anything")
+
+    async def advance(self, seconds: float) -> None:
+        """Go on by ``seconds``, stopping at each due time on the way until every task woken by it waits again."""
+        if self._auto:
+            raise RuntimeError("this FakeClock goes on by itself; make it without auto=True to advance it by hand")
+        if seconds < 0:
+            raise ValueError("time does not go back")
+        target = self._now + seconds
+        await self.settle()
+        while (due := self.next_due) is not None and due <= target:
+            self._leap(due)
+            await self.settle()
+        self._now = max(self._now, target)
+
+    def _leap(self, due: float) -> None:
+        self._now = max(self._now, due)
+        while self._sleepers and self._sleepers[0][0] <= self._now:
+            _, _, future = heapq.heappop(self._sleepers)
+            if not future.done():
+                future.set_result(None)
+
+    def _watch(self, loop: asyncio.AbstractEventLoop, turn: int = 0) -> None:
+        if not self._watching:
+            self._watching = True
+            self._polls += 1
+            loop.call_soon(self._look, loop, turn)
+
+    def _look(self, loop: asyncio.AbstractEventLoop, turn: int) -> None:
+        idle = self._idle(loop, turn)
+        self._polls -= 1
+        self._watching = False
+        if not idle:
+            self._watch(loop, turn + 1)
+        elif self._grace > 0:
+            self._watching = True
+            loop.call_later(self._grace, self._look_again, loop)
+        else:
+            self._next(loop)
+
+    def _look_again(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._watching = False
+        if getattr(loop, "_ready", None):
+            self._watch(loop)
+        else:
+            self._next(loop)
+
+    def _next(self, loop: asyncio.AbstractEventLoop) -> None:
+        if (due := self.next_due) is not None:
+            self._leap(due)
+            self._watch(loop)
+
+    def _idle(self, loop: asyncio.AbstractEventLoop, turn: int) -> bool:
+        """Whether nothing but this clock's own polling is ready to run."""
+        ready = getattr(loop, "_ready", None)  # asyncio's own loops have it
+        return turn >= _TURNS if ready is None else len(ready) < self._polls
