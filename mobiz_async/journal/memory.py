@@ -1,0 +1,151 @@
+"""The journal of a run that nobody means to resume from another process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+
+import attrs
+
+from mobiz_async.errors import JournalError
+from mobiz_async.journal.protocol import (
+    ChunkState,
+    Event,
+    Intent,
+    Part,
+    Recalled,
+    Seal,
+    Settlement,
+    carve,
+    check_identity,
+    first_difference,
+    seal,
+    step,
+)
+
+__all__ = ["MemoryJournal"]
+
+
+class MemoryJournal:
+    """Keeps the books in memory. Used twice in one process, it resumes like any other journal.
+
+    ``resumable=False`` is what a run without a journal uses: it keeps neither bodies nor seals, and forgets a chunk
+    once it is accepted, so that memory stays flat.
+    """
+
+    def __init__(self, *, resumable: bool = True) -> None:
+        """Start empty."""
+        self._resumable = resumable
+        self._identity: dict[str, str] | None = None
+        self._open = False
+        self._parts: dict[tuple[int, int], Part] = {}
+        self._bodies: dict[tuple[int, int], bytes | bytearray] = {}
+        self._seals: dict[int, Seal] = {}
+
+    async def open(self, identity: Mapping[str, str] | None) -> bool:
+        """See ``Journal.open``."""
+        if self._open:
+            raise JournalError("the journal is in use by another run")
+        if identity is not None:
+            if self._identity is not None:
+                check_identity(self._identity, identity)
+            self._identity = dict(identity)
+        self._open = True
+        for key, part in self._parts.items():
+            if part.state is ChunkState.INTENDED:
+                self._parts[key] = attrs.evolve(part, state=step(part.state, Event.CRASH))
+        return bool(self._parts)
+
+    def _in_chunk(self, index: int) -> list[Part]:
+        return sorted((part for part in self._parts.values() if part.index == index), key=lambda part: part.start)
+
+    async def recall(self, index: int, body: bytes | bytearray) -> Recalled | None:
+        """See ``Journal.recall``."""
+        parts = tuple(self._in_chunk(index)) if index in self._seals else ()
+        return Recalled(parts, first_difference(self._seals[index], body)) if parts else None
+
+    async def intend(self, intent: Intent) -> None:
+        """See ``Journal.intend``."""
+        key = intent.index, intent.start
+        before = self._parts.get(key)
+        if before is None or before.count != intent.count:
+            known = self._in_chunk(intent.index)
+            if known:
+                dropped, added = carve(known, intent)
+                for part in dropped:
+                    del self._parts[part.index, part.start]
+                    self._bodies.pop((part.index, part.start), None)
+                self._parts.update({(part.index, part.start): part for part in added})
+            before = None
+        state = step(before.state if before is not None else ChunkState.PENDING, Event.INTEND)
+        if self._resumable:
+            if intent.index not in self._seals:
+                self._seals[intent.index] = seal(intent.body)
+            self._bodies[key] = intent.body
+        self._parts[key] = Part(
+            index=intent.index,
+            start=intent.start,
+            count=intent.count,
+            state=state,
+            first_record=intent.rows[0][0],
+            attempt_id=intent.attempt_id,
+            attempts=(before.attempts if before is not None else 0) + 1,
+            intended_at=intent.at,
+            rows=intent.rows,
+            has_body=self._resumable,
+        )
+
+    def _current(self, index: int, start: int, attempt_id: str) -> Part | None:
+        part = self._parts.get((index, start))
+        if part is None or part.attempt_id != attempt_id or part.state is not ChunkState.INTENDED:
+            return None
+        return part
+
+    async def settle(self, settlement: Settlement) -> bool:
+        """See ``Journal.settle``."""
+        key = settlement.index, settlement.start
+        part = self._current(*key, settlement.attempt_id)
+        if part is None:
+            return False
+        state = step(part.state, settlement.event)
+        accepted = state is ChunkState.ACCEPTED
+        if accepted:
+            self._bodies.pop(key, None)
+        if accepted and not self._resumable:
+            del self._parts[key]
+            return True
+        self._parts[key] = attrs.evolve(
+            part,
+            state=state,
+            status=settlement.status,
+            reference=settlement.reference,
+            settled_at=settlement.at,
+            has_body=key in self._bodies,
+        )
+        return True
+
+    async def resolve(self, index: int, *, accepted: bool) -> int:
+        """See ``Journal.resolve``."""
+        event = Event.RESOLVE_ACCEPTED if accepted else Event.RESOLVE_NOT_SENT
+        unknown = [part for part in self._in_chunk(index) if part.state is ChunkState.UNKNOWN]
+        for part in unknown:
+            key = part.index, part.start
+            if accepted:
+                self._bodies.pop(key, None)
+            self._parts[key] = attrs.evolve(part, state=step(part.state, event), has_body=key in self._bodies)
+        return sum(part.count for part in unknown)
+
+    async def parts(self, *states: ChunkState) -> AsyncIterator[Part]:
+        """See ``Journal.parts``."""
+        for key in sorted(self._parts):
+            part = self._parts[key]
+            if not states or part.state in states:
+                yield part
+
+    async def body(self, index: int, start: int) -> bytes | None:
+        """See ``Journal.body``."""
+        body = self._bodies.get((index, start))
+        return bytes(body) if body is not None else None
+
+    async def close(self) -> None:
+        """See ``Journal.close``."""
+        self._open = False

@@ -1,0 +1,297 @@
+"""What a journal is: the memory of a bulk run that outlives it, and the states a chunk goes through.
+
+A journal is told of an *intent* before the first byte of a request goes out, and of the *outcome* afterwards. What it
+holds after a crash is therefore a superset of what the server may have seen, and resuming from it never sends anything
+twice unasked. The protocol is asynchronous and knows nothing of SQLite: a journal in a database server, shared by
+workers that claim chunks and are fenced by attempt id, implements the same methods.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import zlib
+from array import array
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import Protocol
+
+import attrs
+import msgspec
+
+from mobiz_async.errors import JournalError
+from mobiz_async.models import Outcome
+
+__all__ = [
+    "LIFE",
+    "ChunkState",
+    "Event",
+    "Intent",
+    "Journal",
+    "JournalSummary",
+    "Part",
+    "Recalled",
+    "Seal",
+    "Settlement",
+    "check_identity",
+    "event_of",
+    "first_difference",
+    "seal",
+    "step",
+    "summarize",
+]
+
+
+class ChunkState(enum.StrEnum):
+    """Where a chunk, or a part of a split one, stands."""
+
+    PENDING = "pending"
+    """Not sent, or provably not applied: it may go."""
+    INTENDED = "intended"
+    """A durable intent exists; a byte may be out."""
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    UNKNOWN = "unknown"
+
+
+class Event(enum.StrEnum):
+    """What moves a chunk from state to state."""
+
+    INTEND = "intend"
+    ACCEPT = "accepted"
+    REJECT = "rejected"
+    NOT_SENT = "not sent"
+    LOSE = "outcome unknown"
+    CRASH = "crash"
+    HALVE = "rejected, to be halved"
+    RESOLVE_ACCEPTED = "resolved: accepted"
+    RESOLVE_NOT_SENT = "resolved: not sent"
+
+
+LIFE: Mapping[tuple[ChunkState, Event], ChunkState] = {
+    (ChunkState.PENDING, Event.INTEND): ChunkState.INTENDED,
+    (ChunkState.INTENDED, Event.ACCEPT): ChunkState.ACCEPTED,
+    (ChunkState.INTENDED, Event.REJECT): ChunkState.REJECTED,
+    (ChunkState.INTENDED, Event.NOT_SENT): ChunkState.PENDING,
+    (ChunkState.INTENDED, Event.LOSE): ChunkState.UNKNOWN,
+    (ChunkState.INTENDED, Event.CRASH): ChunkState.UNKNOWN,
+    (ChunkState.INTENDED, Event.HALVE): ChunkState.PENDING,
+    (ChunkState.UNKNOWN, Event.INTEND): ChunkState.INTENDED,
+    (ChunkState.UNKNOWN, Event.RESOLVE_ACCEPTED): ChunkState.ACCEPTED,
+    (ChunkState.UNKNOWN, Event.RESOLVE_NOT_SENT): ChunkState.PENDING,
+}
+"""The life of a chunk. What is not in it cannot happen. UNKNOWN goes out again only under ``OnUnknown.RESEND``."""
+
+_EVENT_OF = {
+    Outcome.ACCEPTED: Event.ACCEPT,
+    Outcome.REJECTED: Event.REJECT,
+    Outcome.NOT_SENT: Event.NOT_SENT,
+    Outcome.UNKNOWN: Event.LOSE,
+}
+
+
+def event_of(outcome: Outcome) -> Event:
+    """Return the event that an attempt with ``outcome`` is."""
+    return _EVENT_OF[outcome]
+
+
+def step(state: ChunkState, event: Event) -> ChunkState:
+    """Return the state after ``event``; raise ``JournalError`` where the life of a chunk has no such step."""
+    try:
+        return LIFE[state, event]
+    except KeyError:
+        raise JournalError(f"a chunk that is {state.value} cannot be {event.value}") from None
+
+
+@attrs.frozen
+class Part:
+    """A chunk, or after a split a part of it: records ``start`` to ``start + count`` of chunk ``index``, from 0."""
+
+    index: int
+    start: int
+    count: int
+    state: ChunkState
+    first_record: int
+    """Row of the part's first record in the source, from 1."""
+    attempt_id: str | None = None
+    attempts: int = 0
+    status: int | None = None
+    reference: str | None = None
+    intended_at: float | None = None
+    """Seconds since the epoch, like ``settled_at``."""
+    settled_at: float | None = None
+    rows: tuple[tuple[int, int], ...] = ()
+    """(first row, length) of each unbroken run of source rows."""
+    has_body: bool = False
+
+
+@attrs.frozen(eq=False)
+class Intent:
+    """What is written before byte one. ``rows`` are those of the part, ``body`` its encoded records."""
+
+    index: int
+    start: int
+    count: int
+    rows: tuple[tuple[int, int], ...]
+    attempt_id: str
+    at: float
+    body: bytes | bytearray = attrs.field(repr=False)
+
+
+@attrs.frozen
+class Settlement:
+    """What is written after an attempt. ``attempt_id`` fences: a later attempt makes it void."""
+
+    index: int
+    start: int
+    attempt_id: str
+    event: Event
+    at: float
+    status: int | None = None
+    reference: str | None = None
+
+
+@attrs.frozen
+class Recalled:
+    """What an earlier run left of a chunk: its parts in order, and the first record that differs now, from 0."""
+
+    parts: tuple[Part, ...]
+    differs: int | None = None
+
+
+@attrs.frozen
+class JournalSummary:
+    """Counts by state, and ``low_water``: every record up to it, in order of the source, is settled."""
+
+    records: Mapping[ChunkState, int] = attrs.field(hash=False)
+    chunks: int = 0
+    low_water: int = 0
+
+
+class Journal(Protocol):
+    """Where a run writes down what it does. Every method raises ``JournalError`` when it cannot do its work."""
+
+    async def open(self, identity: Mapping[str, str] | None) -> bool:
+        """Open for one run, exclusively; return whether an earlier run left anything.
+
+        ``identity`` says what the run is (list, chunk size, checks); a journal of another one is refused. None opens it
+        for looking and resolving only. An intent without an outcome becomes unknown here.
+        """
+        ...
+
+    async def recall(self, index: int, body: bytes | bytearray) -> Recalled | None:
+        """Return what an earlier run left of chunk ``index``, compared with ``body``; None when nothing."""
+        ...
+
+    async def intend(self, intent: Intent) -> None:
+        """Make ``intent`` durable, with its body, before returning.
+
+        The first intent of a chunk is for the whole of it. A later one may be for any range whose parts are pending:
+        they are cut anew, so that the range is one part.
+        """
+        ...
+
+    async def settle(self, settlement: Settlement) -> bool:
+        """Write an outcome; drop the body of what was accepted. False when a later attempt has fenced it off."""
+        ...
+
+    async def resolve(self, index: int, *, accepted: bool) -> int:
+        """Settle the unknown parts of a chunk by hand; return how many records that were."""
+        ...
+
+    def parts(self, *states: ChunkState) -> AsyncIterator[Part]:
+        """Yield the parts in ``states`` (none given: all), in the order of the source."""
+        ...
+
+    async def body(self, index: int, start: int) -> bytes | None:
+        """Return the encoded records of a part that was intended and not accepted."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of it. Harmless a second time; it can be opened again."""
+        ...
+
+
+@attrs.frozen
+class Seal:
+    """By what a chunk is known again: a digest of the whole, and four bytes a record to find the first change."""
+
+    digest: bytes
+    prints: bytes
+
+
+_split = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+def seal(body: bytes | bytearray) -> Seal:
+    """Return the seal of an encoded array of records."""
+    return Seal(hashlib.sha256(body).digest(), array("I", map(zlib.adler32, _split(body))).tobytes())
+
+
+def first_difference(known: Seal, body: bytes | bytearray) -> int | None:
+    """Return the first record, from 0, in which ``body`` differs from what was sealed; None when it is the same."""
+    if hashlib.sha256(body).digest() == known.digest:
+        return None
+    old, new = array("I", known.prints), array("I", seal(body).prints)
+    same = (position for position, (a, b) in enumerate(zip(old, new, strict=False)) if a != b)
+    return next(same, min(len(old), len(new)))
+
+
+def check_identity(known: Mapping[str, str], asked: Mapping[str, str]) -> None:
+    """Raise ``JournalError`` naming what differs between the journal's run and the one that wants to go on."""
+    names = sorted(name for name in {*known, *asked} if known.get(name) != asked.get(name))
+    if names:
+        raise JournalError(f"the journal belongs to another run: different {', '.join(names)}")
+
+
+def summarize(parts: Iterable[Part]) -> JournalSummary:
+    """Count parts, which come in the order of the source."""
+    records = dict.fromkeys(ChunkState, 0)
+    chunks: set[int] = set()
+    low_water, unbroken = 0, True
+    for part in parts:
+        records[part.state] += part.count
+        chunks.add(part.index)
+        unbroken = unbroken and part.state in (ChunkState.ACCEPTED, ChunkState.REJECTED)
+        if unbroken:
+            low_water = max(low_water, sum(part.rows[-1]) - 1 if part.rows else 0)
+    return JournalSummary(records, len(chunks), low_water)
+
+
+def carve(parts: Sequence[Part], intent: Intent) -> tuple[list[Part], list[Part]]:
+    """Cut parts of one chunk so that ``intent``'s range is one part; return (parts to drop, pending parts to add).
+
+    Raises ``JournalError`` where the range touches a part that may not go out (again).
+    """
+    end = intent.start + intent.count
+    dropped = [part for part in parts if part.start < end and part.start + part.count > intent.start]
+    added: list[Part] = []
+    for part in dropped:
+        step(part.state, Event.INTEND)
+        before, after = max(0, intent.start - part.start), max(0, part.start + part.count - end)
+        rows = split_rows(part.rows, (before, part.count - before - after, after))
+        for start, group in ((part.start, rows[0]), (end, rows[2])):
+            if group:
+                count = sum(length for _, length in group)
+                added.append(Part(part.index, start, count, ChunkState.PENDING, group[0][0], rows=group))
+    if sum(part.count for part in dropped) != intent.count + sum(part.count for part in added):
+        raise JournalError("an intent must lie within a chunk that the journal knows")
+    return dropped, added
+
+
+def split_rows(rows: tuple[tuple[int, int], ...], sizes: tuple[int, ...]) -> list[tuple[tuple[int, int], ...]]:
+    """Divide runs of rows into groups of ``sizes`` records."""
+    left = list(rows)
+    groups: list[tuple[tuple[int, int], ...]] = []
+    for size in sizes:
+        group: list[tuple[int, int]] = []
+        wanted = size
+        while wanted:
+            first, length = left[0]
+            taken = min(length, wanted)
+            group.append((first, taken))
+            wanted -= taken
+            left[0] = (first + taken, length - taken)
+            if taken == length:
+                left.pop(0)
+        groups.append(tuple(group))
+    return groups

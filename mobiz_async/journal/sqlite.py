@@ -1,0 +1,419 @@
+"""A journal in one SQLite file, written by a thread of its own.
+
+* ``synchronous=FULL`` and a rollback journal: a committed intent survives a power loss. (WAL with ``NORMAL`` may roll a
+  committed intent back, and that is a double send.)
+* One connection, ``locking_mode=EXCLUSIVE``: a second process is refused at once, and the lock of a killed one is gone
+  with it.
+* What several chunks write at the same moment is committed together, so a commit costs the run little.
+* A write that failed is not tried again: after a failed fsync nobody knows what is on the disk. The journal refuses all
+  further work, the run stops, and the file is good up to its last commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import queue
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+
+from mobiz_async.errors import JournalError
+from mobiz_async.journal.protocol import (
+    ChunkState,
+    Event,
+    Intent,
+    Part,
+    Recalled,
+    Seal,
+    Settlement,
+    carve,
+    check_identity,
+    first_difference,
+    seal,
+    step,
+)
+
+__all__ = ["SCHEMA_VERSION", "SQLiteJournal"]
+
+T = TypeVar("T")
+
+_log = logging.getLogger("mobiz_async")
+
+APPLICATION_ID = 0x4D6F627A
+"""Marks the file as a journal of ours ("Mobz")."""
+SCHEMA_VERSION = 1
+
+_PAGE_SIZE = 16384
+_SCHEMA = """
+CREATE TABLE identity (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE chunks (idx INTEGER PRIMARY KEY, digest BLOB NOT NULL, prints BLOB NOT NULL);
+CREATE TABLE parts (
+    idx INTEGER NOT NULL, start INTEGER NOT NULL, count INTEGER NOT NULL, state TEXT NOT NULL,
+    attempt_id TEXT, attempts INTEGER NOT NULL, status INTEGER, reference TEXT, intended_at REAL, settled_at REAL,
+    row_runs TEXT NOT NULL, body BLOB, PRIMARY KEY (idx, start)
+);
+"""
+_COLUMNS = (
+    "idx, start, count, state, attempt_id, attempts, status, reference, intended_at, settled_at, row_runs, "
+    "body IS NOT NULL"
+)
+_BATCH = 200
+
+Job = Callable[[sqlite3.Connection], Any]
+
+
+def _part(row: tuple[Any, ...]) -> Part:
+    index, start, count, state, attempt_id, attempts, status, reference, intended_at, settled_at, runs, has_body = row
+    rows = tuple((first, length) for first, length in json.loads(runs))
+    return Part(
+        index=index,
+        start=start,
+        count=count,
+        state=ChunkState(state),
+        first_record=rows[0][0],
+        attempt_id=attempt_id,
+        attempts=attempts,
+        status=status,
+        reference=reference,
+        intended_at=intended_at,
+        settled_at=settled_at,
+        rows=rows,
+        has_body=bool(has_body),
+    )
+
+
+@attrs.frozen(eq=False)
+class _Order:
+    job: Job
+    loop: asyncio.AbstractEventLoop
+    done: asyncio.Future[Any]
+
+
+def _deliver(done: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    if done.done():
+        return
+    if error is not None:
+        done.set_exception(error)
+    else:
+        done.set_result(result)
+
+
+class _Writer(threading.Thread):
+    """Owns the connection. Orders that wait together are done in one transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        super().__init__(name="mobiz-journal", daemon=True)
+        self._connection = connection
+        self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
+        self._failed = False
+
+    async def call(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        loop = asyncio.get_running_loop()
+        order = _Order(job, loop, loop.create_future())
+        self._orders.put(order)
+        result: T = await order.done
+        return result
+
+    def finish(self) -> None:
+        self._orders.put(None)
+
+    def run(self) -> None:
+        last = False
+        while not last:
+            orders = [self._orders.get()]
+            while not self._orders.empty():
+                orders.append(self._orders.get())
+            last = None in orders
+            self._work([order for order in orders if order is not None])
+        self._close()
+
+    def _work(self, orders: list[_Order]) -> None:
+        if not orders:
+            return
+        results: list[tuple[Any, BaseException | None]]
+        try:
+            self._refuse_after_failure()
+            self._connection.execute("BEGIN IMMEDIATE")
+            results = [self._one(order.job) for order in orders]
+            self._connection.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001  whatever broke, the callers must hear of it, and nothing else goes in
+            self._failed = True
+            failure = error if isinstance(error, JournalError) else _failure(error)
+            results = [(None, failure)] * len(orders)
+            with contextlib.suppress(sqlite3.Error):
+                # The connection is given up either way; SQLite rolls back from its own journal at the next open.
+                self._connection.rollback()
+        for order, (result, error_) in zip(orders, results, strict=True):
+            if not order.loop.is_closed():
+                order.loop.call_soon_threadsafe(_deliver, order.done, result, error_)
+
+    def _refuse_after_failure(self) -> None:
+        if self._failed:
+            raise JournalError("the journal failed earlier; nothing more is written to it")
+
+    def _one(self, job: Job) -> tuple[Any, BaseException | None]:
+        try:
+            return job(self._connection), None
+        except JournalError as error:
+            # A refusal of ours, raised before anything was written: it concerns this order alone.
+            return None, error
+
+    def _close(self) -> None:
+        try:
+            if not self._failed:
+                _compact(self._connection)
+        except sqlite3.Error:
+            # Every commit is on the disk already; only the tidying up did not work.
+            _log.warning("the journal could not be compacted")
+        finally:
+            self._connection.close()
+
+
+def _failure(error: Exception) -> JournalError:
+    name = getattr(error, "sqlite_errorname", None) or type(error).__name__
+    return JournalError(f"the journal could not be written ({name}); nothing is sent without it")
+
+
+class SQLiteJournal:
+    """A journal in the file ``path``, created readable by its owner only (0600).
+
+    It holds the encoded records of a chunk from its intent until it is accepted. When a run ends with nothing left
+    over, the file is compacted, and no recipient's data stays in it.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Name the file; it is opened, or created, by the run."""
+        self.path = Path(path)
+        self._writer: _Writer | None = None
+
+    def __repr__(self) -> str:
+        return f"SQLiteJournal({os.fspath(self.path)!r})"
+
+    async def open(self, identity: Mapping[str, str] | None) -> bool:
+        """See ``Journal.open``. With ``identity`` None the file must exist."""
+        if self._writer is not None:
+            raise JournalError("the journal is in use by another run")
+        connection = await asyncio.to_thread(self._connect, create=identity is not None)
+        self._writer = _Writer(connection)
+        self._writer.start()
+        try:
+            return await self._call(lambda db: _begin(db, identity))
+        except BaseException:
+            await self.close()
+            raise
+
+    def _connect(self, *, create: bool) -> sqlite3.Connection:
+        try:
+            if create:
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+            elif not self.path.exists():
+                raise JournalError(f"there is no journal at {self.path}")
+            connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
+        except (OSError, sqlite3.Error) as error:
+            raise JournalError(f"the journal {self.path} cannot be opened: {type(error).__name__}") from None
+        try:
+            _prepare(connection)
+        except sqlite3.Error as error:
+            connection.close()
+            if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise JournalError(f"the journal {self.path} is in use by another process") from None
+            raise JournalError(f"{self.path} cannot be used as a journal: {error}") from None
+        except JournalError:
+            connection.close()
+            raise
+        return connection
+
+    async def _call(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        if self._writer is None:
+            raise JournalError("the journal is not open")
+        return await self._writer.call(job)
+
+    async def recall(self, index: int, body: bytes | bytearray) -> Recalled | None:
+        """See ``Journal.recall``."""
+
+        def job(db: sqlite3.Connection) -> Recalled | None:
+            known = db.execute("SELECT digest, prints FROM chunks WHERE idx = ?", (index,)).fetchone()
+            if known is None:
+                return None
+            return Recalled(tuple(_parts_of(db, index)), first_difference(Seal(*known), body))
+
+        return await self._call(job)
+
+    async def intend(self, intent: Intent) -> None:
+        """See ``Journal.intend``."""
+        await self._call(lambda db: _intend(db, intent))
+
+    async def settle(self, settlement: Settlement) -> bool:
+        """See ``Journal.settle``."""
+        state = step(ChunkState.INTENDED, settlement.event)
+        keep_body = "NULL" if state is ChunkState.ACCEPTED else "body"
+
+        def job(db: sqlite3.Connection) -> bool:
+            cursor = db.execute(
+                f"UPDATE parts SET state = ?, status = ?, reference = ?, settled_at = ?, body = {keep_body}"  # noqa: S608  ours
+                " WHERE idx = ? AND start = ? AND attempt_id = ? AND state = ?",
+                (
+                    state.value,
+                    settlement.status,
+                    settlement.reference,
+                    settlement.at,
+                    settlement.index,
+                    settlement.start,
+                    settlement.attempt_id,
+                    ChunkState.INTENDED.value,
+                ),
+            )
+            return cursor.rowcount == 1
+
+        return await self._call(job)
+
+    async def resolve(self, index: int, *, accepted: bool) -> int:
+        """See ``Journal.resolve``."""
+        state = step(ChunkState.UNKNOWN, Event.RESOLVE_ACCEPTED if accepted else Event.RESOLVE_NOT_SENT)
+
+        def job(db: sqlite3.Connection) -> int:
+            found = db.execute(
+                "UPDATE parts SET state = ?, body = CASE WHEN ? THEN NULL ELSE body END WHERE idx = ? AND state = ?"
+                " RETURNING count",
+                (state.value, accepted, index, ChunkState.UNKNOWN.value),
+            ).fetchall()
+            return sum(count for (count,) in found)
+
+        return await self._call(job)
+
+    async def parts(self, *states: ChunkState) -> AsyncIterator[Part]:
+        """See ``Journal.parts``."""
+        wanted = [state.value for state in states or ChunkState]
+        marks = ", ".join("?" * len(wanted))
+        after = (-1, 0)
+        while True:
+            query = (
+                f"SELECT {_COLUMNS} FROM parts WHERE (idx, start) > (?, ?) AND state IN ({marks})"  # noqa: S608  ours
+                f" ORDER BY idx, start LIMIT {_BATCH}"
+            )
+            arguments = (*after, *wanted)
+            rows = await self._call(lambda db, query=query, with_=arguments: db.execute(query, with_).fetchall())  # type: ignore[misc]  # mypy has no type for a lambda's defaults
+            for row in rows:
+                yield _part(row)
+            if len(rows) < _BATCH:
+                return
+            after = rows[-1][:2]
+
+    async def body(self, index: int, start: int) -> bytes | None:
+        """See ``Journal.body``."""
+        query = "SELECT body FROM parts WHERE idx = ? AND start = ?"
+        found = await self._call(lambda db: db.execute(query, (index, start)).fetchone())
+        return found[0] if found is not None else None
+
+    async def close(self) -> None:
+        """See ``Journal.close``."""
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return
+        try:
+            await asyncio.shield(asyncio.ensure_future(asyncio.to_thread(_finish, writer)))
+        except asyncio.CancelledError:
+            await asyncio.to_thread(writer.join)
+            raise
+
+
+def _parts_of(db: sqlite3.Connection, index: int) -> list[Part]:
+    rows = db.execute(f"SELECT {_COLUMNS} FROM parts WHERE idx = ? ORDER BY start", (index,))  # noqa: S608  ours
+    return [_part(row) for row in rows]
+
+
+def _intend(db: sqlite3.Connection, intent: Intent) -> None:
+    known = _parts_of(db, intent.index)
+    same = next((part for part in known if (part.start, part.count) == (intent.start, intent.count)), None)
+    state = step(same.state if same is not None else ChunkState.PENDING, Event.INTEND)
+    if not known:
+        sealed = seal(intent.body)
+        db.execute("INSERT INTO chunks VALUES (?, ?, ?)", (intent.index, sealed.digest, sealed.prints))
+    elif same is None:
+        dropped, added = carve(known, intent)
+        db.executemany("DELETE FROM parts WHERE idx = ? AND start = ?", [(p.index, p.start) for p in dropped])
+        db.executemany(
+            "INSERT INTO parts (idx, start, count, state, attempts, row_runs) VALUES (?, ?, ?, ?, 0, ?)",
+            [(p.index, p.start, p.count, p.state.value, json.dumps(p.rows)) for p in added],
+        )
+    db.execute(
+        "INSERT INTO parts VALUES (?, ?, ?, ?, ?, 1, NULL, NULL, ?, NULL, ?, ?) ON CONFLICT DO UPDATE SET"
+        " state = excluded.state, attempt_id = excluded.attempt_id, attempts = attempts + 1, status = NULL,"
+        " reference = NULL, intended_at = excluded.intended_at, settled_at = NULL, body = excluded.body",
+        (
+            intent.index,
+            intent.start,
+            intent.count,
+            state.value,
+            intent.attempt_id,
+            intent.at,
+            json.dumps(intent.rows),
+            intent.body,
+        ),
+    )
+
+
+def _compact(db: sqlite3.Connection) -> None:
+    """Give the space of dropped bodies back, and with it what they held, unless bodies are still needed."""
+    if db.execute("PRAGMA freelist_count").fetchone()[0] == 0:
+        return
+    if db.execute("SELECT 1 FROM parts WHERE body IS NOT NULL LIMIT 1").fetchone() is None:
+        db.execute("VACUUM")
+
+
+def _finish(writer: _Writer) -> None:
+    writer.finish()
+    writer.join()
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """Take the lock, and make or check the schema."""
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")
+    connection.execute("PRAGMA journal_mode = TRUNCATE")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA secure_delete = OFF")  # bodies are overwritten by the next ones, and compacted away
+    connection.execute("BEGIN EXCLUSIVE")
+    try:
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if application == 0 and tables == 0:
+            for statement in filter(str.strip, _SCHEMA.split(";")):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        else:
+            _check_schema(application, version)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _check_schema(application: int, version: int) -> None:
+    if application != APPLICATION_ID:
+        raise JournalError("the file is a database, but not a journal of this library")
+    if version > SCHEMA_VERSION:
+        raise JournalError("the journal was written by a newer release of mobiz_async: use that one, or a newer")
+
+
+def _begin(db: sqlite3.Connection, identity: Mapping[str, str] | None) -> bool:
+    if identity is not None:
+        known: dict[str, str] = dict(db.execute("SELECT name, value FROM identity"))
+        if known:
+            check_identity(known, identity)
+        else:
+            db.executemany("INSERT INTO identity VALUES (?, ?)", sorted(identity.items()))
+    crashed = step(ChunkState.INTENDED, Event.CRASH)
+    db.execute("UPDATE parts SET state = ? WHERE state = ?", (crashed.value, ChunkState.INTENDED.value))
+    return db.execute("SELECT 1 FROM parts LIMIT 1").fetchone() is not None
