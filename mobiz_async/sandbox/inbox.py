@@ -18,6 +18,7 @@ __all__ = ["page", "summary"]
 
 _SHOWN_REQUESTS = 25
 _JSON_REQUESTS = 1_000
+_SHOWN_CHARACTERS = 400
 
 
 class Shown(Protocol):
@@ -113,7 +114,7 @@ def _inbox(shown: Shown) -> str:
         for list_id, each in totals["lists"].items()
     )
     messages = (
-        (kind, "; ".join(f"{field}: {value}" for field, value in record.items()))
+        (kind, _shortened("; ".join(f"{field}: {value}" for field, value in record.items())))
         for kind, record in reversed(shown.latest)
     )
     requests = (
@@ -145,6 +146,10 @@ def _inbox(shown: Shown) -> str:
             "</main></html>",
         )
     )
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
 
 
 _NUMERIC_HEADS = frozenset({"records", "numbers", "more than once", "appends", "no."})

@@ -26,6 +26,7 @@ DEFAULT_NUMBER_FIELD = "Number"
 _NUMERIC = re.compile(r"[+-]?[0-9]+(?:[.][0-9]+)?")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")  # the reference's own example is "email@mobiz": no dot is asked for
 _MSISDN = re.compile(r"[1-9][0-9]{6,14}")  # E.164: at most 15 digits, the first of a country code is not 0
+_MSISDN_LENGTHS = frozenset(range(7, 16))
 
 
 @attrs.frozen
@@ -80,10 +81,21 @@ def _all_good(records: Sequence[Any], phone: str, definition: Mapping[str, str])
             return False
         if set(map(type, column)) != {str}:
             return False
-        full = _PATTERNS[definition[field]]
-        if full is not None and not all(map(full, column)):
+        if not _column_fits(definition[field], column):
             return False
     return phone in present and all(map(str.strip, map(operator.itemgetter(phone), records)))
+
+
+def _column_fits(kind: str, column: list[str]) -> bool:
+    full = _PATTERNS[kind]
+    if full is None:
+        return True
+    if kind != "email" and all(column):
+        joined = "".join(column)
+        if joined.isascii() and joined.isdigit():  # digits only: the usual case, without a regex for each
+            firsts = set(map(operator.itemgetter(0), column))
+            return kind == "numeric" or ("0" not in firsts and set(map(len, column)) <= _MSISDN_LENGTHS)
+    return all(map(full, column))
 
 
 _PATTERNS: Mapping[str, Callable[[str], Any] | None] = {

@@ -121,8 +121,9 @@ class Operations:
 
     # TriggerMessage and Schedule Message
 
-    def _result(self, code: ResultCode) -> Refusal:
-        return Refusal(answers.trigger_answer(code, f"ref-{self.ledger.arrived:08d}", []).under(self.rejection_status))
+    def _result(self, code: ResultCode, posted: int = 0) -> Refusal:
+        answer = answers.trigger_answer(code, f"ref-{self.ledger.arrived:08d}", [])
+        return Refusal(answer.under(self.rejection_status), posted)
 
     def _trigger(self, query: Mapping[str, str], body: bytes) -> Refusal | Acceptance:
         if query.get("api_key") != self.api_key:
@@ -135,9 +136,9 @@ class Operations:
         send_time = query.get("send_time")
         if send_time is not None and not _in_the_future(send_time, self.wall()):
             return self._result(ResultCode.MISSING_VARS)
-        objects = _objects(body)
-        if isinstance(objects, ResultCode):
-            return self._result(objects)
+        objects, code = _objects(body)
+        if code is not ResultCode.ACCEPTED:
+            return self._result(code, len(objects))
         field = self.identity or _TRIGGER_PHONE
 
         def apply(request: int, digest: str) -> tuple[Answer, int]:
@@ -206,16 +207,17 @@ def _without(
     return [records[position] for position in good], good
 
 
-def _objects(body: bytes) -> list[dict[str, Any]] | ResultCode:
-    """Return the posted objects, one or many, or the result code that refuses them."""
+def _objects(body: bytes) -> tuple[list[dict[str, Any]], ResultCode]:
+    """Return the posted objects, one or many, and the result code that they deserve."""
     try:
         value = parse_json(body)
     except BadPayloadError:
-        return ResultCode.INVALID_CUSTOMER
+        return [], ResultCode.INVALID_CUSTOMER
     objects = value if isinstance(value, list) else [value]
     if not all(isinstance(item, dict) for item in objects):
-        return ResultCode.INVALID_CUSTOMER
-    return objects if objects and all(map(_has_phone, objects)) else ResultCode.MISSING_VARS
+        return objects, ResultCode.INVALID_CUSTOMER
+    complete = objects and all(map(_has_phone, objects))
+    return objects, ResultCode.ACCEPTED if complete else ResultCode.MISSING_VARS
 
 
 def _has_phone(item: Mapping[str, Any]) -> bool:
