@@ -79,6 +79,7 @@ class Reason(enum.StrEnum):
     DUPLICATE = "duplicate"
     SUPPRESSED = "on the suppression list"
     RAGGED = "row has more or fewer cells than the header"
+    MALFORMED = "cannot be read: broken quotes or broken JSON"
 
 
 class MobizError(Exception):
