@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import enum
+import itertools
 import math
 
 __all__ = ["Breaker", "BreakerState", "ConcurrencyLimit", "LearntRate", "Meter"]
@@ -74,68 +75,81 @@ class Meter:
 class LearntRate:
     """What rate the server lets through, learnt from its refusals; None as long as it never refused.
 
-    At a refusal the rate becomes a little less than what was accepted a second up to then. It holds for a while, then
-    climbs by a few per cent a second until the next refusal: each refusal costs a whole pause, so they must be rare.
+    The first refusal shows how many a second were accepted up to then, and the rate becomes a little less. There it
+    stays for the ``plateau``, since every refusal costs a whole pause and must be rare. Then it climbs, slowly at first
+    and faster and faster, because a server that allows twice as much must be found out within half a minute. The next
+    refusal gives the next plateau: never below one that went well, and a little below one that did not.
     """
 
-    MARGIN = 0.97
-    CUT = 0.85
-    HOLD = 15.0
-    CLIMB = 0.07
-    LONGEST_LOOK = 60.0
-    _SAMPLE = 0.05
+    def __init__(
+        self, *, margin: float = 0.03, step: float = 0.05, plateau: float = 19.0, doubling: float = 7.0
+    ) -> None:
+        """Stay ``margin`` below what is seen at first, ``step`` below later; times are seconds after the pause.
 
-    def __init__(self) -> None:
-        """Know nothing."""
+        ``doubling`` is how long the climb takes to twice the rate of the plateau.
+        """
         self.rate: float | None = None
-        self._accepted = 0
-        self._samples: collections.deque[tuple[float, int]] = collections.deque(maxlen=5000)
-        self._next_sample = -math.inf
-        self._hold_until = -math.inf
-        self._grown_at = -math.inf
-        self._learnt_at = -math.inf
+        self._margin = margin
+        self._step = step
+        self._shortest = plateau
+        self._doubling = doubling
+        self._accepted_at: collections.deque[float] = collections.deque(maxlen=4096)
+        self._level = 0.0
+        self._late = 0.0
+        self._plateau = plateau
+        self._phase = 0.0
+        self._moved_at = -math.inf
         self._resumed_at = -math.inf
+        self._learnt_at = -math.inf
 
-    def accepted(self, now: float, *, held_back: bool) -> None:
-        """Count one accepted request; ``held_back``: the rate is what kept requests waiting lately."""
-        if now >= self._next_sample:
-            self._samples.append((now, self._accepted))
-            self._next_sample = now + self._SAMPLE
-        self._accepted += 1
-        if self.rate is not None and now > self._hold_until:
-            if held_back:
-                self.rate *= math.exp(self.CLIMB * min(now - max(self._grown_at, self._hold_until), 5.0))
-            self._grown_at = now
+    def accepted(self, now: float, *, held_back: bool = False, late: bool = False) -> None:
+        """Count one accepted request.
 
-    def _per_second(self, now: float, span: float) -> float:
-        since = now - span
-        before = next((count for at, count in self._samples if at >= since), self._accepted)
-        return (self._accepted - before) / span
+        ``held_back``: the rate is what has kept requests waiting; one that is not used is not raised. ``late``: it was
+        sent before the last refusal came, and so belongs to what that refusal was the answer to.
+        """
+        self._accepted_at.append(now)
+        if self.rate is None:
+            return
+        if late:
+            self._level += self._late
+        elif now > self._moved_at:
+            step = min(now - self._moved_at, 5.0)
+            self._moved_at = now
+            if held_back or self._phase + step < self._plateau:
+                self._phase += step
+        self.rate = self._level * (1 + (max(self._phase - self._plateau, 0.0) / self._doubling) ** 3)
 
     def throttled(self, now: float, pause: float) -> None:
         """Learn from a refusal, after which nothing goes out for ``pause`` seconds."""
-        span = min(max(pause, 1.0), self.LONGEST_LOOK)
-        if now < self._learnt_at + 1.0:
-            # The server's own window has not drained since the last refusal: nothing new is learnt from it.
-            self._resume(now + pause, pause)
-            return
-        if self.rate is not None and now < self._resumed_at + span:
-            self._set(now, self.rate * self.CUT)
-        else:
-            seen = max(self._per_second(now, span), self._per_second(now, 4 * span))
-            if seen > 0:
-                early = self.rate is not None and now < self._hold_until
-                rate = seen if self.rate is None else min(seen, self.rate)
-                self._set(now, rate * (self.CUT if early else self.MARGIN))
-        self._resume(now + pause, pause)
+        # A window of the server's can hardly be shorter than what it tells to wait, and one second is the commonest.
+        span = min(max(pause, 1.0), 60.0)
+        if self.rate is None:
+            self._late = (1 - self._margin) / span
+            self._learn(now, self._seen(now, span) * (1 - self._margin))
+        elif now >= self._resumed_at + span:
+            self._late = 0.0
+            level = min(self._seen(now, span), self.rate) * (1 - self._step)
+            self._learn(now, level if self._phase < self._plateau else max(level, self._level))
+        elif now >= self._learnt_at + 1.0:
+            # Too soon to have measured anything: far too fast, but for what got through since the pause.
+            self._late = 0.0
+            self._learn(now, max(self.rate * 0.7, self._since(self._resumed_at) / span))
+        # else: the server's window has not drained since the last refusal, and nothing new is learnt from this one.
+        self._plateau = max(self._shortest, min(10 * pause, 600.0))
+        self._resumed_at = self._moved_at = now + pause
+        self._phase = 0.0
 
-    def _set(self, now: float, rate: float) -> None:
-        self.rate = rate
-        self._learnt_at = now
+    def _since(self, start: float) -> int:
+        return sum(1 for _ in itertools.takewhile(lambda at: at > start, reversed(self._accepted_at)))
 
-    def _resume(self, at: float, pause: float) -> None:
-        self._resumed_at = at
-        self._hold_until = at + max(self.HOLD, min(10 * pause, 600.0))
+    def _seen(self, now: float, span: float) -> float:
+        return max(self._since(now - span) / span, self._since(now - 4 * span) / (4 * span))
+
+    def _learn(self, now: float, level: float) -> None:
+        if level > 0:
+            self.rate = self._level = level
+            self._learnt_at = now
 
 
 class BreakerState(enum.Enum):

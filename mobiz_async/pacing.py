@@ -284,17 +284,17 @@ class Pacer:
                 self._breaker.answered()
                 if verdict is Verdict.ACCEPTED:
                     state.limit.accepted(state.in_flight)
-                    self._learn(now)
+                    self._learn(now, late=epoch != self._epoch)
         state.in_flight -= 1
         if verdict is not None and verdict.outcome is Outcome.NOT_SENT:
             self._refund(state, permit.records, 0)
         if self._timer is not None or any(lane.waiters for lane in self._lanes.values()):
             self._pump()
 
-    def _learn(self, now: float) -> None:
+    def _learn(self, now: float, *, late: bool) -> None:
         rate = self._learnt.rate
         held_back = rate is not None and now - self._held_back_at <= max(1.0, 2 / rate)
-        self._learnt.accepted(now, held_back=held_back)
+        self._learnt.accepted(now, held_back=held_back, late=late)
         self._apply_rate()
 
     def _apply_rate(self) -> None:
