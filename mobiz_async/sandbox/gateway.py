@@ -102,6 +102,7 @@ class Gateway:
             query, problem = {}, answers.gateway(400, f"Bad request: {error}")
         shown = {name: text for name, text in query.items() if name not in _KEYS}
         number = self.ledger.begin(self.clock.wall(), request.method, path, shown).number
+        self.progress.changed()
         if transport in self._doomed:
             self._settle(number, fault=Fault.CLOSE_ON_REUSE)
             return finish(request, Cut())
