@@ -199,6 +199,8 @@ class Breaker:
 
     def answered(self) -> None:
         """Any answer at all, to whatever request, shows that the server is there."""
+        if not self._failures:
+            return
         self.state = BreakerState.CLOSED
         self._failures = 0
         self._wait = self._base

@@ -71,7 +71,7 @@ class Permit:
 
     __slots__ = ("_epoch", "_lane", "_pacer", "_settled", "probe", "records")
 
-    def __init__(self, pacer: Pacer, lane: _LaneState, records: int, epoch: int, *, probe: bool) -> None:
+    def __init__(self, pacer: Pacer, lane: _LaneState, records: int, epoch: int, *, probe: bool = False) -> None:
         """Made by ``Pacer.admit``."""
         self._pacer = pacer
         self._lane = lane
@@ -115,7 +115,11 @@ class Pacer:
         self._breaker = Breaker(pace.breaker_threshold, base=pace.probe_base, cap=pace.probe_cap)
         self._learnt = LearntRate()
         self._learnt_meters: dict[Lane, Meter] = {}
-        self._lanes = {lane: self._lane(lane, pace) for lane in Lane}
+        self._single = self._lane(Lane.SINGLE, pace)
+        self._bulk = self._lane(Lane.BULK, pace)
+        self._lanes = {Lane.SINGLE: self._single, Lane.BULK: self._bulk}
+        # Nothing but slots to wait for: no pause, no rate, no outage. It spares the clock, so it may lag behind.
+        self._calm = not self._bulk.requests and not self._bulk.records
         self._paused_until = -math.inf
         self._held_back_at = -math.inf
         self._epoch = 0
@@ -175,11 +179,16 @@ class Pacer:
         have that many in flight; one below it is the run's own business, by having fewer workers. Cancelling leaves
         nothing behind.
         """
-        state = self._lanes[lane]
+        state = self._bulk if lane is Lane.BULK else self._single
         if concurrency is not None:
             state.limit.raise_ceiling(concurrency)
-        if not state.waiters and self._due(state, now := self._clock.monotonic()) <= now:
-            return self._grant(state, records, now)
+        if not state.waiters:
+            if self._calm and state.in_flight < state.limit.value:
+                state.in_flight += 1
+                return Permit(self, state, records, self._epoch)
+            now = self._clock.monotonic()
+            if self._due(state, now) <= now:
+                return self._grant(state, records, now)
         self._tickets += 1
         ticket = self._tickets
         loop = asyncio.get_running_loop()
@@ -200,6 +209,7 @@ class Pacer:
 
     def pause(self, seconds: float) -> None:
         """Let nothing out for ``seconds`` from now, in either lane; a longer pause in force stays."""
+        self._calm = False
         self._paused_until = max(self._paused_until, self._clock.monotonic() + seconds)
 
     def _enqueue(self, state: _LaneState, future: asyncio.Future[Permit], ticket: int, records: int) -> None:
@@ -232,7 +242,14 @@ class Pacer:
     def _grant(self, state: _LaneState, records: int, now: float) -> Permit:
         state.in_flight += 1
         self._charge(state, records, now)
-        probe = state.lane is Lane.BULK and self._breaker.begin()
+        breaker = self._breaker
+        self._calm = (
+            breaker.state is BreakerState.CLOSED
+            and not self._bulk.requests
+            and not self._bulk.records
+            and self._paused_until <= now
+        )
+        probe = state.lane is Lane.BULK and breaker.begin()
         return Permit(self, state, records, self._epoch, probe=probe)
 
     def _charge(self, state: _LaneState, records: int, now: float) -> None:
@@ -267,33 +284,37 @@ class Pacer:
         delay: float | None,
     ) -> None:
         now = self._clock.monotonic()
-        match verdict:
-            case None | Verdict.NOT_STARTED:
-                if permit.probe:
-                    self._breaker.withdrawn()
-            case Verdict.CONNECT_FAILED:
-                self._breaker.failed(now, probe=permit.probe)
-            case Verdict.NO_ANSWER:
-                # A connection was made, so the breaker does not count it; but it is no answer, so none opens by it.
-                if permit.probe:
-                    self._breaker.failed(now, probe=True)
-            case Verdict.THROTTLED:
-                self._breaker.answered()
-                self._throttled(state, epoch, now, retry_after, delay)
-            case _:
-                self._breaker.answered()
-                if verdict is Verdict.ACCEPTED:
-                    state.limit.accepted(state.in_flight)
-                    self._learn(now, late=epoch != self._epoch)
+        if verdict is Verdict.ACCEPTED:
+            self._breaker.answered()
+            state.limit.accepted(state.in_flight)
+            self._learn(now, late=epoch != self._epoch)
+        elif verdict is Verdict.THROTTLED:
+            self._breaker.answered()
+            self._throttled(state, epoch, now, retry_after, delay)
+        elif verdict is None or verdict is Verdict.NOT_STARTED:
+            if permit.probe:
+                self._breaker.withdrawn()
+        elif verdict is Verdict.CONNECT_FAILED:
+            self._breaker.failed(now, probe=permit.probe)
+            self._calm = False
+        elif verdict is Verdict.NO_ANSWER:
+            # There was a connection, so the breaker does not count it; there was no answer, so a probe has failed.
+            if permit.probe:
+                self._breaker.failed(now, probe=True)
+        else:
+            self._breaker.answered()
         state.in_flight -= 1
         if verdict is not None and verdict.outcome is Outcome.NOT_SENT:
             self._refund(state, permit.records, 0)
-        if self._timer is not None or any(lane.waiters for lane in self._lanes.values()):
+        if self._bulk.waiters or self._single.waiters:
             self._pump()
 
     def _learn(self, now: float, *, late: bool) -> None:
         rate = self._learnt.rate
-        held_back = rate is not None and now - self._held_back_at <= max(1.0, 2 / rate)
+        if rate is None:
+            self._learnt.accepted(now)
+            return
+        held_back = now - self._held_back_at <= max(1.0, 2 / rate)
         self._learnt.accepted(now, held_back=held_back, late=late)
         self._apply_rate()
 
@@ -311,6 +332,7 @@ class Pacer:
         self, state: _LaneState, epoch: int, now: float, retry_after: float | None, delay: float | None
     ) -> None:
         seconds = max(delay or 0.0, self.pace.throttle_pause) if retry_after is None else retry_after
+        self._calm = False
         self._paused_until = max(self._paused_until, now + seconds)
         if epoch == self._epoch:
             # Whatever else was in flight by now belongs to the same burst and teaches nothing more.
