@@ -96,10 +96,12 @@ class SandboxProcess:
             return
         assert process.stdin is not None
         process.stdin.close()
-        for harder in (process.terminate, process.kill, None):
-            with contextlib.suppress(TimeoutError):
+        for harder in (process.terminate, process.kill):
+            try:
                 await asyncio.wait_for(process.communicate(), _GRACE)
-                break
-            if harder is not None:
+            except TimeoutError:
                 with contextlib.suppress(ProcessLookupError):
                     harder()
+            else:
+                return
+        await process.communicate()

@@ -294,6 +294,13 @@ async def test_fewer_ids_leaves_out_one_entry_of_a_triggers_acceptance(sandbox, 
     assert len(sandbox.messages) == 2
 
 
+async def test_an_acceptance_without_a_body_has_no_id_to_leave_out(peer_of):
+    async with Sandbox(empty_202=True, faults=Faults.always(Fault.FEWER_IDS)) as sandbox:
+        reply = await peer_of(sandbox).trigger({"A": "27821234567"})
+
+    assert (reply.status, reply.body, len(sandbox.messages)) == (202, b"", 1)
+
+
 async def test_a_rejection_under_a_200_speaks_the_triggers_language_too(sandbox, peer):
     sandbox.faults = Faults.always(Fault.REJECTED_200)
 
