@@ -29,7 +29,7 @@ import enum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mobiz_async.models import BulkReport
+    from mobiz_async.models import BulkReport, TriggerReport
 
 __all__ = [
     "AuthenticationError",
@@ -85,8 +85,8 @@ class Reason(enum.StrEnum):
 class MobizError(Exception):
     """The base of every exception that mobiz_async raises on purpose."""
 
-    report: BulkReport | None = None
-    """What a bulk run had done when this error ended it; None outside bulk runs."""
+    report: BulkReport | TriggerReport | None = None
+    """What a run had done when this error ended it; None outside runs."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Keyword-only arguments would make pickle call __init__ wrongly; state is restored as it was.

@@ -162,6 +162,7 @@ class StopReason(enum.StrEnum):
 
     ASKED = "stop() was called"
     CREDENTIALS = "the credentials were refused"
+    MISDIRECTED = "the address is wrong: not found, or redirected elsewhere"
     UNKNOWN = "an outcome is unknown"
     REJECTED = "a chunk was rejected"
     FAILURE_RATE = "more records failed than max_failure_rate allows"
@@ -171,6 +172,7 @@ class StopReason(enum.StrEnum):
     SOURCE = "the source of records failed"
     JOURNAL = "the journal failed"
     CANCELLED = "the run was cancelled"
+    ERROR = "a callback raised"
 
 
 @attrs.frozen

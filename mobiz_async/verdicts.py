@@ -59,6 +59,7 @@ class Failure(enum.StrEnum):
     TRUNCATED = "the answer broke off"
     CANCELLED = "cancelled by the caller"
     DEADLINE = "the deadline passed before it was sent"
+    STOPPED = "the run was stopped before it was sent"
     OTHER = "the request failed"
 
 
@@ -97,25 +98,9 @@ class Verdict(enum.Enum):
         self.error = error
 
     @property
-    def stops_run(self) -> bool:
-        """Whether every other chunk of a run would fare the same: credentials, or a wrong address."""
-        return self in _STOPS_RUN
-
-    @property
     def splittable(self) -> bool:
         """Whether it is a definite rejection of a whole body, which halving could narrow down."""
         return self in (Verdict.INVALID_PAYLOAD, Verdict.TOO_LARGE)
-
-
-_STOPS_RUN = frozenset(
-    {
-        Verdict.AUTH_FAILED,
-        Verdict.ENGAGEMENT_NOT_FOUND,
-        Verdict.MISDIRECTED,
-        Verdict.REDIRECTED,
-        Verdict.QUOTA,
-    }
-)
 
 
 @attrs.frozen

@@ -21,7 +21,6 @@ from mobiz_async.errors import ConfigurationError
 from mobiz_async.models import MessageStatus
 
 __all__ = [
-    "CREATE_LIST",
     "SUBSCRIPTION_HEADER",
     "Answer",
     "AnswerKind",
@@ -35,7 +34,6 @@ __all__ = [
     "encode",
     "format_send_time",
     "read",
-    "schedule_request",
     "trigger_request",
 ]
 
@@ -64,9 +62,6 @@ class Operation(enum.StrEnum):
         return self in (Operation.TRIGGER, Operation.SCHEDULE)
 
 
-CREATE_LIST = Operation.CREATE_LIST
-
-
 @attrs.frozen
 class Request:
     """One POST, without the credentials: the transport adds those at the last moment."""
@@ -92,16 +87,15 @@ encode = _encoder.encode
 encode_into = _encoder.encode_into
 
 
-def trigger_request(trigger_key: str, fields: Any, records: int = 1) -> Request:
-    """TriggerMessage: one object, or a list of them, under the columns' letters ("A" is the mobile number)."""
+def trigger_request(trigger_key: str, body: Body, records: int = 1, send_time: str | None = None) -> Request:
+    """TriggerMessage, or with ``send_time`` Schedule Message.
+
+    ``body`` is an encoded object, or an array of them, under the columns' letters ("A" is the mobile number).
+    """
     query = {"trigger_key": trigger_key}
-    return Request(Operation.TRIGGER, _TRIGGER_PATH, query, encode(fields), records)
-
-
-def schedule_request(trigger_key: str, fields: Any, send_time: str, records: int = 1) -> Request:
-    """Schedule Message: TriggerMessage with ``send_time`` in the query."""
-    query = {"trigger_key": trigger_key, "send_time": send_time}
-    return Request(Operation.SCHEDULE, _TRIGGER_PATH, query, encode(fields), records)
+    if send_time is None:
+        return Request(Operation.TRIGGER, _TRIGGER_PATH, query, body, records)
+    return Request(Operation.SCHEDULE, _TRIGGER_PATH, {**query, "send_time": send_time}, body, records)
 
 
 def append_request(list_id: str, body: Body, records: int) -> Request:

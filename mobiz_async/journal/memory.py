@@ -37,7 +37,7 @@ class MemoryJournal:
         self._resumable = resumable
         self._identity: dict[str, str] | None = None
         self._open = False
-        self._parts: dict[tuple[int, int], Part] = {}
+        self._parts: dict[int, dict[int, Part]] = {}
         self._bodies: dict[tuple[int, int], bytes | bytearray] = {}
         self._seals: dict[int, Seal] = {}
 
@@ -50,13 +50,16 @@ class MemoryJournal:
                 check_identity(self._identity, identity)
             self._identity = dict(identity)
         self._open = True
-        for key, part in self._parts.items():
-            if part.state is ChunkState.INTENDED:
-                self._parts[key] = attrs.evolve(part, state=step(part.state, Event.CRASH))
+        for part in [part async for part in self.parts(ChunkState.INTENDED)]:
+            self._put(attrs.evolve(part, state=step(part.state, Event.CRASH)))
         return bool(self._parts)
 
     def _in_chunk(self, index: int) -> list[Part]:
-        return sorted((part for part in self._parts.values() if part.index == index), key=lambda part: part.start)
+        chunk = self._parts.get(index, {})
+        return [chunk[start] for start in sorted(chunk)]
+
+    def _put(self, part: Part) -> None:
+        self._parts.setdefault(part.index, {})[part.start] = part
 
     async def recall(self, index: int, body: bytes | bytearray) -> Recalled | None:
         """See ``Journal.recall``."""
@@ -66,60 +69,61 @@ class MemoryJournal:
     async def intend(self, intent: Intent) -> None:
         """See ``Journal.intend``."""
         key = intent.index, intent.start
-        before = self._parts.get(key)
+        chunk = self._parts.get(intent.index, {})
+        before = chunk.get(intent.start)
         if before is None or before.count != intent.count:
-            known = self._in_chunk(intent.index)
-            if known:
-                dropped, added = carve(known, intent)
-                for part in dropped:
-                    del self._parts[part.index, part.start]
-                    self._bodies.pop((part.index, part.start), None)
-                self._parts.update({(part.index, part.start): part for part in added})
             before = None
+            if chunk:
+                dropped, added = carve(self._in_chunk(intent.index), intent)
+                for part in dropped:
+                    del chunk[part.start]
+                    self._bodies.pop((part.index, part.start), None)
+                for part in added:
+                    self._put(part)
         state = step(before.state if before is not None else ChunkState.PENDING, Event.INTEND)
         if self._resumable:
             if intent.index not in self._seals:
                 self._seals[intent.index] = seal(intent.body)
             self._bodies[key] = intent.body
-        self._parts[key] = Part(
-            index=intent.index,
-            start=intent.start,
-            count=intent.count,
-            state=state,
-            first_record=intent.rows[0][0],
-            attempt_id=intent.attempt_id,
-            attempts=(before.attempts if before is not None else 0) + 1,
-            intended_at=intent.at,
-            rows=intent.rows,
-            has_body=self._resumable,
+        self._put(
+            Part(
+                index=intent.index,
+                start=intent.start,
+                count=intent.count,
+                state=state,
+                first_record=intent.rows[0][0],
+                attempt_id=intent.attempt_id,
+                attempts=(before.attempts if before is not None else 0) + 1,
+                intended_at=intent.at,
+                rows=intent.rows,
+                has_body=self._resumable,
+            )
         )
-
-    def _current(self, index: int, start: int, attempt_id: str) -> Part | None:
-        part = self._parts.get((index, start))
-        if part is None or part.attempt_id != attempt_id or part.state is not ChunkState.INTENDED:
-            return None
-        return part
 
     async def settle(self, settlement: Settlement) -> bool:
         """See ``Journal.settle``."""
         key = settlement.index, settlement.start
-        part = self._current(*key, settlement.attempt_id)
-        if part is None:
+        part = self._parts.get(settlement.index, {}).get(settlement.start)
+        if part is None or part.attempt_id != settlement.attempt_id or part.state is not ChunkState.INTENDED:
             return False
         state = step(part.state, settlement.event)
         accepted = state is ChunkState.ACCEPTED
         if accepted:
             self._bodies.pop(key, None)
         if accepted and not self._resumable:
-            del self._parts[key]
+            del self._parts[settlement.index][settlement.start]
+            if not self._parts[settlement.index]:
+                del self._parts[settlement.index]
             return True
-        self._parts[key] = attrs.evolve(
-            part,
-            state=state,
-            status=settlement.status,
-            reference=settlement.reference,
-            settled_at=settlement.at,
-            has_body=key in self._bodies,
+        self._put(
+            attrs.evolve(
+                part,
+                state=state,
+                status=settlement.status,
+                reference=settlement.reference,
+                settled_at=settlement.at,
+                has_body=key in self._bodies,
+            )
         )
         return True
 
@@ -131,15 +135,15 @@ class MemoryJournal:
             key = part.index, part.start
             if accepted:
                 self._bodies.pop(key, None)
-            self._parts[key] = attrs.evolve(part, state=step(part.state, event), has_body=key in self._bodies)
+            self._put(attrs.evolve(part, state=step(part.state, event), has_body=key in self._bodies))
         return sum(part.count for part in unknown)
 
     async def parts(self, *states: ChunkState) -> AsyncIterator[Part]:
         """See ``Journal.parts``."""
-        for key in sorted(self._parts):
-            part = self._parts[key]
-            if not states or part.state in states:
-                yield part
+        for index in sorted(self._parts):
+            for part in self._in_chunk(index):
+                if not states or part.state in states:
+                    yield part
 
     async def body(self, index: int, start: int) -> bytes | None:
         """See ``Journal.body``."""

@@ -1,0 +1,87 @@
+"""Trigger batches sent side by side, with the manners of ``asyncio.gather(return_exceptions=True)``, but bounded.
+
+One failed batch hides no other batch's ids; only credentials that are refused stop the rest, which is then not sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from mobiz_async.chunking import Chunk, Chunker
+from mobiz_async.delivery import Delivery
+from mobiz_async.errors import InvalidRecordError, RequestError
+from mobiz_async.models import BatchOutcome, Outcome, TriggerReceipt
+from mobiz_async.verdicts import Verdict
+
+__all__ = ["BatchSent", "fan_out", "receipt_of"]
+
+BatchSent = tuple[Delivery, RequestError | None]
+
+_STOPS = frozenset({Verdict.AUTH_FAILED, Verdict.ENGAGEMENT_NOT_FOUND, Verdict.MISDIRECTED, Verdict.QUOTA})
+
+
+def receipt_of(delivery: Delivery, count: int) -> TriggerReceipt:
+    """Return the receipt of an accepted trigger; ids are attributed only where the reply has as many as were posted."""
+    answer = delivery.judged.answer
+    assert answer is not None
+    return TriggerReceipt(
+        reference=answer.reference,
+        result_code=answer.code,
+        description=answer.message,
+        messages=answer.messages,
+        count=count,
+        raw=answer.raw,
+    )
+
+
+async def fan_out(
+    chunker: Chunker, send: Callable[[Chunk], Awaitable[BatchSent]], concurrency: int
+) -> tuple[list[BatchOutcome], int, InvalidRecordError | None]:
+    """Send every batch of ``chunker``, ``concurrency`` at a time; the first alone.
+
+    Return the batches in order, how many POSTs were begun, and the record that ended the reading early, if one did.
+    """
+    slots = asyncio.Semaphore(concurrency)
+    outcomes: list[BatchOutcome] = []
+    posts = 0
+    halt = asyncio.Event()
+    invalid: InvalidRecordError | None = None
+
+    async def one(batch: Chunk) -> None:
+        nonlocal posts
+        try:
+            delivery, error = await send(batch)
+        finally:
+            slots.release()
+        verdict = delivery.judged.verdict
+        posts += delivery.attempts
+        if verdict in _STOPS:
+            halt.set()
+        accepted = verdict.outcome is Outcome.ACCEPTED
+        receipt = receipt_of(delivery, batch.count) if accepted else None
+        outcomes.append(
+            BatchOutcome(
+                batch.index, batch.first_record, batch.count, verdict.outcome, delivery.attempts, receipt, error
+            )
+        )
+
+    async with asyncio.TaskGroup() as group:
+        while not halt.is_set():
+            try:
+                batch = await chunker.next()
+            except InvalidRecordError as error:
+                invalid = error
+                break
+            if batch is None:
+                break
+            await slots.acquire()
+            if halt.is_set():
+                outcomes.append(BatchOutcome(batch.index, batch.first_record, batch.count, Outcome.NOT_SENT))
+                break
+            task = group.create_task(one(batch))
+            if batch.index == 0:
+                await asyncio.wait([task])
+    await chunker.aclose()
+    outcomes.sort(key=lambda outcome: outcome.index)
+    return outcomes, posts, invalid

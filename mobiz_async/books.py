@@ -1,0 +1,67 @@
+"""The books of a bulk run: every record read is counted once, whatever happens. No I/O, no loop."""
+
+from __future__ import annotations
+
+import attrs
+
+from mobiz_async.errors import MobizError
+from mobiz_async.models import BulkReport, ChunkOutcome, FirstAndLast, Outcome, Stats, StopReason
+from mobiz_async.recipients.stages import Problem
+
+__all__ = ["Books"]
+
+
+class Books:
+    """Counts what is settled and what is skipped, and closes into a balanced report."""
+
+    def __init__(self, failures_kept: int) -> None:
+        """Keep the first and the last ``failures_kept`` chunks that were not accepted."""
+        self.stats = Stats()
+        self._failures = FirstAndLast(failures_kept)
+        self._skipped: dict[str, int] = {}
+        self._resumed = 0
+        self._settled = 0
+
+    @property
+    def failure_rate(self) -> float:
+        """Rejected, unknown and not sent, as a share of all that this run and earlier ones settled."""
+        stats = self.stats
+        return (stats.rejected + stats.unknown + stats.not_sent) / self._settled if self._settled else 0.0
+
+    def settle(self, chunk: ChunkOutcome) -> None:
+        """Count a chunk, or a part of one, under its outcome. Call it once for each record."""
+        self.stats.count(chunk.outcome, chunk.count)
+        self._settled += chunk.count
+        self._resumed += chunk.count if chunk.resumed else 0
+        if chunk.outcome is not Outcome.ACCEPTED:
+            self._failures.add(attrs.evolve(chunk, body=None))
+
+    def skip(self, problem: Problem) -> None:
+        """Count a record that is not to be sent."""
+        self._skipped[problem.reason.value] = self._skipped.get(problem.reason.value, 0) + 1
+        self.stats.skipped += 1
+
+    def close(self, read: int, elapsed: float, stopped: StopReason | None, error: MobizError | None) -> BulkReport:
+        """Return the report. What was read and neither settled nor skipped never went out: it is not sent."""
+        stats = self.stats
+        stats.read = read
+        stats.elapsed = elapsed
+        stats.not_sent += read - self._settled - stats.skipped
+        return BulkReport(
+            read=read,
+            accepted=stats.accepted,
+            rejected=stats.rejected,
+            not_sent=stats.not_sent,
+            unknown=stats.unknown,
+            skipped=stats.skipped,
+            chunks=stats.chunks,
+            requests=stats.requests,
+            retries=stats.retries,
+            elapsed=elapsed,
+            resumed=self._resumed,
+            skipped_by_reason=dict(self._skipped),
+            failures=self._failures.kept(),
+            failed_chunks=self._failures.total,
+            stopped=stopped,
+            error=error,
+        )

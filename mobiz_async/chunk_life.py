@@ -1,0 +1,353 @@
+"""The life of one chunk, from the reader's hands to its outcome, and what survives a crash at each step.
+
+1.  The reader has encoded it. Nothing is written: after a crash the source gives the same chunk again.
+2.  It waits for its turn (slots, pauses, rates). The same.
+3.  ``intended``: the journal holds its digest and body, durably, and only then may a byte go out. From here on a crash
+    leaves an intent without an outcome, which is *unknown* on resume: nobody can say what the server saw.
+4.  The POST. What it proved is judged by ``verdicts``.
+5.  The outcome is written: ``accepted`` and ``rejected`` are final, ``not sent`` makes the chunk pending again,
+    ``unknown`` stays until its owner settles it or asks for it to be sent again. A crash between the answer and this
+    write leaves an unknown that in truth was settled: at most the chunks that were in flight, and never the other way.
+
+An outcome is written under the id of its attempt, so that one that comes late cannot overwrite a newer attempt's. The
+states and what moves a chunk between them are the table ``journal.LIFE``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import secrets
+from collections.abc import Awaitable, Callable
+
+import attrs
+import msgspec
+
+from mobiz_async.delivery import Deliverer, Delivery, Hooks
+from mobiz_async.errors import JournalError, MobizError, OutcomeUnknownError, RequestError
+from mobiz_async.journal.protocol import ChunkState, Event, Intent, Journal, Part, Settlement, event_of, split_rows
+from mobiz_async.models import ChunkOutcome, OnRejected, OnUnknown, Outcome, StopReason
+from mobiz_async.pacing import Lane
+from mobiz_async.splitting import Search
+from mobiz_async.verdicts import Judged, Stage, Verdict
+from mobiz_async.wire import Operation, append_request
+
+__all__ = ["ChunkLife", "Piece", "Sender"]
+
+_split_records = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+_STOPS = {
+    Verdict.AUTH_FAILED: StopReason.CREDENTIALS,
+    Verdict.ENGAGEMENT_NOT_FOUND: StopReason.CREDENTIALS,
+    Verdict.MISDIRECTED: StopReason.MISDIRECTED,
+    Verdict.REDIRECTED: StopReason.MISDIRECTED,
+    Verdict.QUOTA: StopReason.QUOTA,
+    Verdict.CONNECT_FAILED: StopReason.UNREACHABLE,
+}
+"""Verdicts, after all retries, under which every other chunk would fare the same: the run must not burn a hundred."""
+
+
+@attrs.frozen(eq=False)
+class Piece:
+    """What one request carries: a chunk, or a range of one. ``start`` counts from 0 within the chunk."""
+
+    index: int
+    start: int
+    count: int
+    rows: tuple[tuple[int, int], ...]
+    body: bytes | bytearray = attrs.field(repr=False)
+
+    def cut(self, start: int, stop: int, records: list[msgspec.Raw]) -> Piece:
+        """Return the range from ``start`` to ``stop`` within this piece, whose split body is ``records``."""
+        rows = split_rows(self.rows, (start, stop - start, self.count - stop))[1]
+        body = b"[" + b",".join(map(bytes, records[start:stop])) + b"]"
+        return Piece(self.index, self.start + start, stop - start, rows, body)
+
+
+@attrs.define(eq=False)
+class Sender:
+    """What all chunks of a run share."""
+
+    deliverer: Deliverer
+    journal: Journal
+    list_id: str
+    on_unknown: OnUnknown
+    on_rejected: OnRejected
+    concurrency: int
+    splits_left: int
+    """How many more requests may be spent on halving."""
+    halt: asyncio.Event
+    stop: Callable[[StopReason, MobizError | None], None]
+    note: Callable[[ChunkOutcome], None]
+    """Counts what is settled; at once, so that it is counted even when the task is cancelled."""
+    hand_over: Callable[[ChunkOutcome], Awaitable[None]]
+    """Gives it to whoever watches the run, and waits for them."""
+    in_flight: Callable[[int], None]
+    """Told of requests as they begin (+1) and end (-1)."""
+    deadline: float | None = None
+    run_id: str = attrs.field(factory=lambda: secrets.token_hex(8))
+    _attempts: itertools.count[int] = attrs.field(factory=lambda: itertools.count(1))
+
+    def attempt_id(self) -> str:
+        """Return an id that no other attempt has, in this run or another."""
+        return f"{self.run_id}-{next(self._attempts)}"
+
+
+class ChunkLife:
+    """Takes one chunk through its life. Every record of it is settled exactly once, also when cancelled."""
+
+    def __init__(self, sender: Sender, whole: Piece) -> None:
+        """Nothing happens before ``live``."""
+        self._with = sender
+        self._whole = whole
+        self._settled: list[tuple[int, int]] = []
+
+    async def live(self, known: tuple[Part, ...]) -> None:
+        """Send it; or, with ``known`` from an earlier run, what of it has to be sent."""
+        whole = self._whole
+        try:
+            if not known:
+                await self._send(whole)
+            elif len(known) == 1:
+                await self._resume(whole, known[0])
+            else:
+                records = _split_records(whole.body)
+                for part in known:
+                    await self._resume(whole.cut(part.start, part.start + part.count, records), part)
+        except JournalError as error:
+            self._with.stop(StopReason.JOURNAL, error)
+        finally:
+            await self._settle_rest()
+
+    async def _resume(self, piece: Piece, part: Part) -> None:
+        match part.state:
+            case ChunkState.PENDING | ChunkState.INTENDED:
+                await self._send(piece)
+            case ChunkState.UNKNOWN if self._with.on_unknown is OnUnknown.RESEND:
+                await self._send(piece)
+            case ChunkState.UNKNOWN:
+                error = OutcomeUnknownError(
+                    f"{Operation.APPEND.value}: an earlier run ended before it knew the outcome",
+                    operation=Operation.APPEND.value,
+                    status=part.status,
+                    attempts=part.attempts,
+                )
+                if self._with.on_unknown is OnUnknown.STOP:
+                    self._with.stop(StopReason.UNKNOWN, error)
+                await self._settle(piece, Outcome.UNKNOWN, part.attempts, part.status, error, resumed=True)
+            case ChunkState.ACCEPTED:
+                await self._settle(piece, Outcome.ACCEPTED, part.attempts, part.status, None, resumed=True)
+            case ChunkState.REJECTED:
+                await self._settle(piece, Outcome.REJECTED, part.attempts, part.status, None, resumed=True)
+
+    async def _send(self, piece: Piece) -> None:
+        delivery = await self._deliver(piece)
+        if self._to_halve(piece, delivery):
+            await self._halve(piece, delivery)
+
+    def _to_halve(self, piece: Piece, delivery: Delivery) -> bool:
+        return self._with.on_rejected is OnRejected.SPLIT and piece.count > 1 and delivery.judged.verdict.splittable
+
+    async def _halve(self, piece: Piece, refused: Delivery) -> None:
+        """Find the bad records of a refused piece by sending ranges of it (``OnRejected.SPLIT``)."""
+        sender = self._with
+        records = _split_records(piece.body)
+        search = Search(piece.count)
+        tried: set[int] = set()
+        while (span := search.next_range()) is not None and sender.splits_left > 0 and not sender.halt.is_set():
+            sender.splits_left -= 1
+            part = piece.cut(*span, records)
+            delivery = await self._deliver(part)
+            if delivery.judged.verdict is Verdict.ACCEPTED:
+                search.accepted()
+            elif delivery.judged.verdict.splittable:
+                refused = delivery
+                search.refused()
+                if part.count == 1:
+                    tried.add(span[0])
+            else:
+                search.lost()
+        for position in search.bad:
+            if position not in tried:
+                await self._refuse(piece.cut(position, position + 1, records), refused)
+        start, stop = search.rest
+        if start < stop and sender.splits_left <= 0:
+            await self._refuse(piece.cut(start, stop, records), refused)
+
+    async def _refuse(self, piece: Piece, refused: Delivery) -> None:
+        """Settle as rejected what no smaller request settled: the last answer about it was a refusal."""
+        attempt_id = self._with.attempt_id()
+        await self._intend(piece, attempt_id)
+        await self._write(piece, attempt_id, Event.REJECT, refused.judged)
+        await self._conclude(piece, refused)
+
+    async def _deliver(self, piece: Piece) -> Delivery:
+        """Deliver one request and settle it, unless it is to be halved."""
+        sender = self._with
+        attempt = _AttemptOf(piece)
+
+        async def before() -> None:
+            attempt.begin(sender.attempt_id())
+            await self._intend(piece, attempt.id)
+            sender.in_flight(1)
+            attempt.counted = True
+
+        async def after(judged: Judged) -> None:
+            attempt.judged = judged
+            attempt.counted = False
+            sender.in_flight(-1)
+            halve = self._to_halve(piece, Delivery(judged, 1))
+            await self._write(piece, attempt.id, Event.HALVE if halve else event_of(judged.verdict.outcome), judged)
+
+        try:
+            delivery = await sender.deliverer.deliver(
+                append_request(sender.list_id, piece.body, piece.count),
+                Lane.BULK,
+                hooks=Hooks(before, after, attempt.mark),
+                deadline=sender.deadline,
+                halt=sender.halt,
+                concurrency=sender.concurrency,
+                resend_unknown=sender.on_unknown is OnUnknown.RESEND,
+                patient=True,
+            )
+        except BaseException:
+            await self._abandon(piece, attempt)
+            raise
+        if not self._to_halve(piece, delivery):
+            await self._conclude(piece, delivery)
+        return delivery
+
+    async def _abandon(self, piece: Piece, attempt: _AttemptOf) -> None:
+        """Settle a piece whose delivery was cancelled, or broken off because the journal failed."""
+        if attempt.counted:
+            self._with.in_flight(-1)
+        outcome = attempt.outcome
+        status = attempt.judged.status if attempt.judged is not None else None
+        self._note(self._outcome(piece, outcome, attempt.number, status, None))
+        if attempt.id:
+            with contextlib.suppress(JournalError):
+                await self._write(piece, attempt.id, event_of(outcome), attempt.judged)
+
+    async def _conclude(self, piece: Piece, delivery: Delivery) -> None:
+        """Settle a piece by its last verdict, and stop the run where that verdict asks for it."""
+        judged = delivery.judged
+        outcome = judged.verdict.outcome
+        error: RequestError | None = None
+        if outcome is not Outcome.ACCEPTED:
+            error = judged.error(append_request(self._with.list_id, b"", piece.count), delivery.attempts)
+            reason = self._stop_reason(judged)
+            if reason is not None:
+                self._with.stop(reason, error)
+        await self._settle(piece, outcome, delivery.attempts, judged.status, error)
+
+    def _stop_reason(self, judged: Judged) -> StopReason | None:
+        outcome = judged.verdict.outcome
+        if outcome is Outcome.UNKNOWN and self._with.on_unknown is OnUnknown.STOP:
+            return StopReason.UNKNOWN
+        if judged.verdict in _STOPS:
+            return _STOPS[judged.verdict]
+        if outcome is Outcome.REJECTED and self._with.on_rejected is OnRejected.STOP:
+            return StopReason.REJECTED
+        if (
+            judged.verdict is Verdict.THROTTLED
+            and (judged.retry_after or 0) > self._with.deliverer.policy.max_retry_after
+        ):
+            return StopReason.QUOTA
+        return None
+
+    async def _intend(self, piece: Piece, attempt_id: str) -> None:
+        now = self._with.deliverer.clock.wall()
+        intent = Intent(piece.index, piece.start, piece.count, piece.rows, attempt_id, now, piece.body)
+        await self._with.journal.intend(intent)
+
+    async def _write(self, piece: Piece, attempt_id: str, event: Event, judged: Judged | None) -> None:
+        settlement = Settlement(
+            index=piece.index,
+            start=piece.start,
+            attempt_id=attempt_id,
+            event=event,
+            at=self._with.deliverer.clock.wall(),
+            status=judged.status if judged is not None else None,
+            reference=judged.answer.reference if judged is not None and judged.answer is not None else None,
+        )
+        await self._with.journal.settle(settlement)
+
+    async def _settle(
+        self,
+        piece: Piece,
+        outcome: Outcome,
+        attempts: int,
+        status: int | None,
+        error: RequestError | None,
+        *,
+        resumed: bool = False,
+    ) -> None:
+        made = self._outcome(piece, outcome, attempts, status, error, resumed=resumed)
+        self._note(made)
+        await self._with.hand_over(made)
+
+    def _outcome(
+        self,
+        piece: Piece,
+        outcome: Outcome,
+        attempts: int,
+        status: int | None,
+        error: RequestError | None,
+        *,
+        resumed: bool = False,
+    ) -> ChunkOutcome:
+        self._settled.append((piece.start, piece.start + piece.count))
+        return ChunkOutcome(
+            index=piece.index,
+            first_record=piece.rows[0][0],
+            count=piece.count,
+            outcome=outcome,
+            attempts=attempts,
+            status=status,
+            error=error,
+            resumed=resumed,
+            runs=piece.rows,
+            body=bytes(piece.body) if outcome is not Outcome.ACCEPTED else None,
+        )
+
+    def _note(self, outcome: ChunkOutcome) -> None:
+        self._with.note(outcome)
+
+    async def _settle_rest(self) -> None:
+        """Settle what was never sent, because the run was stopped or cancelled on the way."""
+        records: list[msgspec.Raw] | None = None
+        at = 0
+        for start, stop in [*sorted(self._settled), (self._whole.count, self._whole.count)]:
+            if at < start:
+                records = records if records is not None else _split_records(self._whole.body)
+                await self._settle(self._whole.cut(at, start, records), Outcome.NOT_SENT, 0, None, None)
+            at = max(at, stop)
+
+
+@attrs.define(eq=False)
+class _AttemptOf:
+    """How far the current attempt at a piece is, for when it is broken off."""
+
+    piece: Piece
+    id: str = ""
+    number: int = 0
+    stage: Stage = Stage.QUEUED
+    judged: Judged | None = None
+    counted: bool = False
+
+    def begin(self, attempt_id: str) -> None:
+        self.id = attempt_id
+        self.number += 1
+        self.stage = Stage.QUEUED
+        self.judged = None
+
+    def mark(self, stage: Stage) -> None:
+        self.stage = stage
+
+    @property
+    def outcome(self) -> Outcome:
+        """What is known: the verdict where there is one, or else what the stage proves."""
+        if self.judged is not None:
+            return self.judged.verdict.outcome
+        return Outcome.UNKNOWN if self.stage >= Stage.SENDING else Outcome.NOT_SENT

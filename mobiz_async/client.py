@@ -1,0 +1,405 @@
+"""``MobizClient``: its lifecycle and the operations of the vendor's reference, nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import warnings
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+import aiohttp
+
+from mobiz_async.batches import BatchSent, fan_out, receipt_of
+from mobiz_async.bulk import BulkRun
+from mobiz_async.chunking import MAX_CHUNK_BYTES, Chunk, Chunker
+from mobiz_async.clock import Clock, SystemClock
+from mobiz_async.delivery import Deliverer, Delivery
+from mobiz_async.errors import ConfigurationError
+from mobiz_async.journal import MemoryJournal
+from mobiz_async.models import (
+    MAX_RECORDS_PER_APPEND,
+    AppendReceipt,
+    BulkReport,
+    Credentials,
+    DataList,
+    EventHook,
+    Outcome,
+    RetryPolicy,
+    Secret,
+    Timeouts,
+    TriggerReceipt,
+    TriggerReport,
+    check_definition,
+)
+from mobiz_async.options import BulkOptions, BulkSettings
+from mobiz_async.pacing import Lane, Pace, Pacer
+from mobiz_async.recipients.intake import Intake
+from mobiz_async.recipients.shape import shape_stage
+from mobiz_async.recipients.stages import Problem
+from mobiz_async.transport import AiohttpTransport, Transport, check_base_url
+from mobiz_async.wire import (
+    Request,
+    SendTimeFormat,
+    append_request,
+    create_list_request,
+    encode,
+    format_send_time,
+    trigger_request,
+)
+
+__all__ = ["DEFAULT_BASE_URL", "MobizClient"]
+
+DEFAULT_BASE_URL = "https://api.mobiz.co"
+"""Vendor's reference: the host of every operation."""
+
+Records = Iterable[Any] | AsyncIterable[Any]
+
+
+class MobizClient:
+    """The Mobiz messaging API, from asyncio.
+
+    Use it as an async context manager, or call ``aclose``. One client serves any number of tasks of one event loop, and
+    paces all that they send. It holds no connection before the first request.
+    """
+
+    def __init__(
+        self,
+        api_key: str | Secret | None = None,
+        subscription_key: str | Secret | None = None,
+        username: str | None = None,
+        *,
+        base_url: str | None = None,
+        session: aiohttp.ClientSession | None = None,
+        transport: Transport | None = None,
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008  a frozen value
+        timeouts: Timeouts = Timeouts(),  # noqa: B008  the same
+        concurrency: int = 8,
+        pace: Pace | None = None,
+        send_time_format: SendTimeFormat = "unix",
+        events: Sequence[EventHook] = (),
+        allow_insecure: bool = False,
+        clock: Clock | None = None,
+    ) -> None:
+        """Take settings; no I/O happens before the first request.
+
+        ``api_key``, ``subscription_key``, ``username`` and ``base_url`` come from ``MOBIZ_API_KEY``,
+        ``MOBIZ_SUBSCRIPTION_KEY``, ``MOBIZ_USERNAME`` and ``MOBIZ_BASE_URL`` when left out. ``session`` is used and
+        never closed (for proxies and TLS settings of your own); ``transport`` replaces the network altogether.
+        ``concurrency`` bounds bulk requests in flight; ``pace`` says it and more. ``events`` are called with an
+        ``AttemptEvent`` after each attempt. Raises ``ConfigurationError`` for a missing key, or a ``base_url`` that is
+        neither https nor on this machine, unless ``allow_insecure`` asks for it by name.
+        """
+        self._base_url = base_url or os.environ.get("MOBIZ_BASE_URL") or DEFAULT_BASE_URL
+        self._username = username or os.environ.get("MOBIZ_USERNAME") or None
+        self._clock: Clock = clock if clock is not None else SystemClock()
+        self._send_time_format = send_time_format
+        self._pace = pace if pace is not None else Pace(concurrency=concurrency)
+        if transport is None:
+            credentials = Credentials(
+                _setting("api_key", api_key, "MOBIZ_API_KEY"),
+                _setting("subscription_key", subscription_key, "MOBIZ_SUBSCRIPTION_KEY"),
+            )
+            url = check_base_url(self._base_url, allow_insecure=allow_insecure)
+            transport = AiohttpTransport(credentials, url, timeouts, session)
+        elif session is not None:
+            raise ConfigurationError("session and transport exclude each other")
+        self._deliverer = Deliverer(transport, Pacer(self._pace, self._clock), retry, self._clock, tuple(events))
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._process = os.getpid()
+        self._closing = False
+        self._active = 0
+        self._idle = asyncio.Event()
+        self._runs: set[BulkRun] = set()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closing else "open"
+        return f"<MobizClient {self._base_url} {state}>"
+
+    def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
+        if getattr(self, "_loop", None) is not None and not self._closing:
+            _warn(f"unclosed {self!r}: use 'async with', or await aclose()", ResourceWarning, source=self)
+
+    async def __aenter__(self) -> Self:
+        self._check()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose(timeout=0.0 if error is not None else 30.0)
+
+    async def aclose(self, timeout: float = 30.0) -> None:  # noqa: ASYNC109  what is cut off is not this call
+        """Begin nothing new, let what is in flight end for up to ``timeout`` seconds, then close. Twice is fine.
+
+        Bulk runs are stopped as by ``stop()``. What is cut off ends for its caller as an attempt without an answer:
+        not sent, or unknown. A session that was handed in stays open.
+        """
+        self._closing = True
+        for run in self._runs:
+            run.stop()
+        if self._active:
+            self._idle.clear()
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._idle.wait()
+            except TimeoutError:
+                # The transport closes under those that remain; each gets its verdict from that.
+                pass
+        await self._deliverer.transport.aclose()
+
+    def _check(self) -> None:
+        if self._closing:
+            raise RuntimeError("this client is closed")
+        if self._process != os.getpid():
+            raise RuntimeError("this client was made in another process: make one in each process, after the fork")
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise RuntimeError("this client is used from another event loop than before: make one for each loop")
+
+    @contextmanager
+    def _operation(self) -> Iterator[None]:
+        self._check()
+        self._active += 1
+        try:
+            yield
+        finally:
+            self._active -= 1
+            if not self._active:
+                self._idle.set()
+
+    # Triggers
+
+    async def trigger(self, trigger_key: str, fields: Any) -> TriggerReceipt:
+        """TriggerMessage with one object: ``{"A": mobile number, "B": ...}``, columns named by letters.
+
+        Returns the receipt of an accepted message (``Result_Code`` 3). Raises ``InvalidRecordError`` before anything is
+        sent; ``RejectedError`` and its kinds for result codes 0, 1, 2 and 4; ``NotSentError`` and its kinds when all
+        attempts provably failed; ``OutcomeUnknownError`` when it may have been sent: it is then not sent again.
+        """
+        with self._operation():
+            return await self._single(trigger_request(trigger_key, _one_record(fields)))
+
+    async def schedule(self, trigger_key: str, fields: Any, *, send_time: datetime | str) -> TriggerReceipt:
+        """Schedule Message: ``trigger`` at ``send_time``, an aware datetime in the future, or a text sent as it is.
+
+        The vendor does not document the format; ``send_time_format`` of the client is the one in use. Raises
+        ``ConfigurationError`` for a naive or past ``send_time``, and what ``trigger`` raises.
+        """
+        with self._operation():
+            when = format_send_time(send_time, self._send_time_format, self._clock.wall())
+            return await self._single(trigger_request(trigger_key, _one_record(fields), send_time=when))
+
+    async def _single(self, request: Request) -> TriggerReceipt:
+        delivery = await self._deliver(request, Lane.SINGLE)
+        return receipt_of(delivery, request.records)
+
+    async def _deliver(self, request: Request, lane: Lane) -> Delivery:
+        delivery = await self._deliverer.deliver(request, lane)
+        if delivery.judged.verdict.outcome is not Outcome.ACCEPTED:
+            raise delivery.judged.error(request, delivery.attempts)
+        return delivery
+
+    async def trigger_many(
+        self, trigger_key: str, rows: Records, *, batch_size: int = 500, concurrency: int | None = None
+    ) -> TriggerReport:
+        """TriggerMessage with arrays of at most ``batch_size`` objects, ``concurrency`` batches at a time.
+
+        ``rows`` is any sync or async iterable. Every batch has its own outcome, receipt or error in the report; one
+        that fails hides no other's ids. Raises ``InvalidRecordError``, with ``report`` set to what was sent before it.
+        The vendor names no limit of a batch; 500 is ours.
+        """
+        return await self._many(trigger_key, rows, batch_size, concurrency, None)
+
+    async def schedule_many(
+        self,
+        trigger_key: str,
+        rows: Records,
+        *,
+        send_time: datetime | str,
+        batch_size: int = 500,
+        concurrency: int | None = None,
+    ) -> TriggerReport:
+        """Schedule Message with arrays: ``trigger_many`` at ``send_time``, which is as in ``schedule``."""
+        when = format_send_time(send_time, self._send_time_format, self._clock.wall())
+        return await self._many(trigger_key, rows, batch_size, concurrency, when)
+
+    async def _many(
+        self, trigger_key: str, rows: Records, batch_size: int, concurrency: int | None, when: str | None
+    ) -> TriggerReport:
+        if batch_size < 1:
+            raise ConfigurationError("batch_size is at least 1")
+
+        async def send(batch: Chunk) -> BatchSent:
+            request = trigger_request(trigger_key, batch.body, batch.count, when)
+            delivery = await self._deliverer.deliver(request, Lane.BULK, concurrency=concurrency)
+            failed = delivery.judged.verdict.outcome is not Outcome.ACCEPTED
+            return delivery, delivery.judged.error(request, delivery.attempts) if failed else None
+
+        with self._operation():
+            started = self._clock.monotonic()
+            chunker = Chunker(
+                rows,
+                shape_stage(None),
+                chunk_size=batch_size,
+                max_bytes=MAX_CHUNK_BYTES,
+                on_problems=_raise_first,
+            )
+            batches, posts, invalid = await fan_out(chunker, send, concurrency or self._pace.concurrency)
+            report = TriggerReport(tuple(batches), posts, self._clock.monotonic() - started)
+        error = invalid or chunker.error
+        if error is not None:
+            error.report = report
+            raise error
+        return report
+
+    # Lists
+
+    async def create_list(self, name: str, definition: Mapping[str, str], *, username: str | None = None) -> DataList:
+        """Creating a Data List: field to format, each ``numeric``, ``text``, ``email`` or ``msisdn``.
+
+        Not sent again when its outcome is unknown: there may be a list of that name by then. Raises
+        ``ConfigurationError`` for a format the vendor does not name or a missing ``username``, ``RejectedError`` for a
+        ``status`` other than 1, and the other ``RequestError`` kinds.
+        """
+        check_definition(definition)
+        owner = username or self._username
+        if not owner:
+            raise ConfigurationError("create_list needs a username: pass it, or set MOBIZ_USERNAME")
+        with self._operation():
+            delivery = await self._deliver(create_list_request(owner, name, definition), Lane.SINGLE)
+        answer = delivery.judged.answer
+        assert answer is not None
+        assert answer.list_id is not None
+        return DataList(answer.list_id, name, definition)
+
+    async def append(
+        self, contacts: DataList | str | int, rows: Records, *, number_field: str | None = None
+    ) -> AppendReceipt:
+        """SendBulkMessages with exactly one request of at most 10,000 records, all of them or none.
+
+        It is sent again only where it provably was not applied. Raises ``InvalidRecordError`` or
+        ``ConfigurationError`` (too many) before anything is sent, and the ``RequestError`` kinds. No rows: no request.
+        """
+        with self._operation():
+            chunker = Chunker(
+                rows,
+                _intake(_as_list(contacts), number_field).stage(),
+                chunk_size=MAX_RECORDS_PER_APPEND,
+                max_bytes=1 << 40,
+                on_problems=_raise_first,
+            )
+            chunk = await chunker.next()
+            more = await chunker.next() if chunk is not None else None
+            await chunker.aclose()
+            if chunker.error is not None:
+                raise chunker.error
+            if more is not None:
+                raise ConfigurationError("append takes at most 10,000 records; send_bulk takes any number")
+            if chunk is None:
+                return AppendReceipt(0)
+            request = append_request(_as_list(contacts).id, chunk.body, chunk.count)
+            delivery = await self._deliver(request, Lane.BULK)
+        answer = delivery.judged.answer
+        assert answer is not None
+        return AppendReceipt(chunk.count, answer.message, answer.raw)
+
+    # Bulk runs
+
+    async def send_bulk(
+        self, contacts: DataList | str | int, records: Records, **options: Unpack[BulkSettings]
+    ) -> BulkReport:
+        """Send any number of records to a list, in chunks of at most 10,000, and return the balanced books.
+
+        ``contacts`` is a ``DataList`` or a list id; a ``DataList`` with a definition has its formats checked.
+        ``records`` is any sync or async iterable of mappings, attrs, dataclass, pydantic or named-tuple instances, or
+        bare numbers; it is read as it is sent and never held whole. The options are the fields of ``BulkOptions``.
+
+        Rejections, unknown outcomes and refused credentials are in the report, not raised. Raises, each with ``report``
+        set: ``InvalidRecordError`` (unless ``on_invalid="skip"``), ``SourceError`` when ``records`` raised,
+        ``SourceChangedError`` and ``JournalError``. When cancelled, what may have gone out is unknown.
+        """
+        async with self.bulk(contacts, records, **options) as run:
+            return await run.finish()
+
+    @asynccontextmanager
+    async def bulk(
+        self, contacts: DataList | str | int, records: Records, **options: Unpack[BulkSettings]
+    ) -> AsyncIterator[BulkRun]:
+        """``send_bulk``, watched: a context manager giving a ``BulkRun`` to iterate, look at and stop."""
+        asked = BulkOptions.of(options)
+        target = _as_list(contacts)
+        intake = _intake(target, asked.number_field, asked)
+        identity = {
+            "list id": target.id,
+            "chunk size": str(asked.chunk_size),
+            "max chunk bytes": str(asked.max_chunk_bytes),
+            "checks": intake.fingerprint(),
+        }
+
+        def chunker(on_problems: Callable[[list[Problem]], None]) -> Chunker:
+            return Chunker(
+                records,
+                intake.stage(),
+                chunk_size=asked.chunk_size,
+                max_bytes=asked.max_chunk_bytes,
+                on_problems=on_problems,
+            )
+
+        journal = asked.journal if asked.journal is not None else MemoryJournal(resumable=False)
+        with self._operation():
+            concurrency = asked.concurrency or self._pace.concurrency
+            run = BulkRun(self._deliverer, target.id, chunker, journal, identity, asked, concurrency)
+            self._runs.add(run)
+            try:
+                async with run:
+                    yield run
+            finally:
+                self._runs.discard(run)
+
+
+def _setting(name: str, value: str | Secret | None, variable: str) -> str | Secret:
+    found = value or os.environ.get(variable)
+    if not found:
+        raise ConfigurationError(f"no {name}: pass it to MobizClient, or set {variable}")
+    return found
+
+
+def _as_list(contacts: DataList | str | int) -> DataList:
+    made = contacts if isinstance(contacts, DataList) else DataList(contacts)
+    if not made.id:
+        raise ConfigurationError("the list id is empty")
+    return made
+
+
+def _intake(contacts: DataList, number_field: str | None, options: BulkOptions | None = None) -> Intake:
+    asked = options if options is not None else BulkOptions()
+    return Intake(
+        number_field=number_field or contacts.number_field or "Number",
+        common=asked.common,
+        rename=asked.rename,
+        region=asked.region,
+        mobile_only=asked.mobile_only,
+        definition=contacts.definition,
+        suppress=asked.suppress,
+        dedupe=asked.dedupe,
+    )
+
+
+_shape_one = shape_stage(None)
+
+
+def _one_record(fields: Any) -> bytes:
+    staged = _shape_one([fields], range(1, 2))
+    if staged.problems:
+        raise staged.problems[0].error()
+    return encode(staged.records[0])
+
+
+def _raise_first(problems: list[Problem]) -> None:
+    raise problems[0].error()

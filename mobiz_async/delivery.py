@@ -1,0 +1,290 @@
+"""One request, from the queue to its verdict: pacing, attempts, verdicts, retries and events, in that order.
+
+It decides nothing: ``verdicts`` says what an attempt proved, ``retrying`` whether there is another, ``pacing`` when.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, TypeVar
+
+import attrs
+
+from mobiz_async.clock import Clock
+from mobiz_async.models import AttemptEvent, EventHook, Outcome, RetryPolicy
+from mobiz_async.pacing import Lane, Pacer, Permit
+from mobiz_async.retrying import Again, Decision, decide, repeat
+from mobiz_async.transport import Transport
+from mobiz_async.verdicts import Attempt, Failure, Judged, Stage, Verdict, classify
+from mobiz_async.wire import Request
+
+__all__ = ["Deliverer", "Delivery", "Hooks"]
+
+_log = logging.getLogger("mobiz_async")
+
+T = TypeVar("T")
+
+
+@attrs.frozen
+class Delivery:
+    """How a request ended: the last attempt's verdict, and how many attempts there were (POSTs begun)."""
+
+    judged: Judged
+    attempts: int
+
+
+async def _nothing() -> None:
+    return
+
+
+async def _nothing_more(_: Judged) -> None:
+    return
+
+
+def _unmarked(_: Stage) -> None:
+    return
+
+
+@attrs.frozen
+class Hooks:
+    """What is told of each attempt, and may stop it by raising.
+
+    ``before`` has returned before the first byte goes out; ``after`` is given what each
+    attempt proved, before the next one begins; ``on_stage`` how far the attempt is.
+    """
+
+    before: Callable[[], Awaitable[None]] = _nothing
+    after: Callable[[Judged], Awaitable[None]] = _nothing_more
+    on_stage: Callable[[Stage], None] = _unmarked
+
+
+_NO_HOOKS = Hooks()
+
+
+@attrs.define(eq=False)
+class Deliverer:
+    """What every operation of a client sends through."""
+
+    transport: Transport
+    pacer: Pacer
+    policy: RetryPolicy
+    clock: Clock
+    events: Sequence[EventHook] = ()
+    chance: Callable[[], float] = random.random
+    """Returns a number from 0 to 1; for the jitter of backoffs."""
+    reached: bool = False
+    """Whether the server has ever answered. An outage is waited out; an address that never answered is not."""
+
+    async def deliver(
+        self,
+        request: Request,
+        lane: Lane,
+        *,
+        hooks: Hooks = _NO_HOOKS,
+        deadline: float | None = None,
+        halt: asyncio.Event | None = None,
+        concurrency: int | None = None,
+        resend_unknown: bool = False,
+        patient: bool = False,
+    ) -> Delivery:
+        """Send ``request`` until there is nothing more to gain by sending it.
+
+        Once ``halt`` is set, no further attempt begins. ``deadline`` is in the clock's monotonic seconds. ``patient``:
+        attempts that were probes of an open breaker do not count against ``max_attempts`` once the server was reached,
+        so that an outage is waited out. Raises what the hooks raise, and ``CancelledError``; the rest is a verdict.
+        """
+        course = _Course(
+            self,
+            request,
+            lane,
+            hooks,
+            deadline=deadline,
+            halt=halt,
+            concurrency=concurrency,
+            resend_unknown=resend_unknown,
+            patient=patient,
+        )
+        judged, _ = await repeat(course.attempt, lambda tried: tried[1], course.sleep)
+        return Delivery(judged, course.posts)
+
+    def tell(self, event: AttemptEvent) -> None:
+        """Hand ``event`` to the hooks and the log. A hook that raises is logged, by its class alone, and ignored."""
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug("%s: %s", event.operation, event.verdict, extra={"mobiz": attrs.asdict(event)})
+        for hook in self.events:
+            try:
+                hook(event)
+            except Exception as error:  # noqa: BLE001  an observer must not change what is observed
+                _log.warning("an event hook raised %s", type(error).__name__)
+
+
+class _Course:
+    """The attempts at one request."""
+
+    def __init__(
+        self,
+        deliverer: Deliverer,
+        request: Request,
+        lane: Lane,
+        hooks: Hooks,
+        *,
+        deadline: float | None,
+        halt: asyncio.Event | None,
+        concurrency: int | None,
+        resend_unknown: bool,
+        patient: bool,
+    ) -> None:
+        self._with = deliverer
+        self._request = request
+        self._lane = lane
+        self._hooks = hooks
+        self._concurrency = concurrency
+        self._resend_unknown = resend_unknown
+        self._patient = patient
+        self._started = deliverer.clock.monotonic()
+        self._deadline = deadline
+        self._halt = halt
+        self._stage = Stage.QUEUED
+        self._counted = 0
+        self.posts = 0
+
+    async def attempt(self) -> tuple[Judged, Decision]:
+        self._stage = Stage.QUEUED
+        permit = await self._admitted()
+        if isinstance(permit, Failure):
+            judged = self._judge(Attempt(Stage.QUEUED, failure=permit))
+            return judged, self._decide(judged)
+        try:
+            judged = await self._post()
+        except asyncio.CancelledError as cancelled:
+            permit.settle(None)
+            self._cancelled(cancelled)
+            raise
+        except BaseException:
+            permit.settle(None)
+            raise
+        self._with.reached = self._with.reached or judged.status is not None
+        waited_out = self._patient and self._with.reached and permit.probe and judged.verdict is Verdict.CONNECT_FAILED
+        self._counted += not waited_out
+        decision = self._decide(judged)
+        delay = decision.after if isinstance(decision, Again) else None
+        permit.settle(judged.verdict, judged.retry_after, delay)
+        await self._hooks.after(judged)
+        return judged, decision
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait for the next attempt, or until there is to be none."""
+        if self._halt is None:
+            await self._with.clock.sleep(seconds)
+        else:
+            await _first(self._with.clock.sleep(seconds), self._halt.wait())
+
+    async def _admitted(self) -> Permit | Failure:
+        """Return a permit, or why there is to be no attempt."""
+        admit = self._with.pacer.admit(self._lane, self._request.records, concurrency=self._concurrency)
+        if self._halt is not None:
+            permit = await _first(admit, self._halt.wait(), _unused)
+            failure = Failure.STOPPED
+        elif self._with.policy.deadline is not None:
+            left = self._started + self._with.policy.deadline - self._with.clock.monotonic()
+            permit = await _first(admit, self._with.clock.sleep(max(0.0, left)), _unused)
+            failure = Failure.DEADLINE
+        else:
+            return await admit
+        if permit is None:
+            return failure
+        if self._halt is not None and self._halt.is_set():
+            permit.settle(None)
+            return failure
+        return permit
+
+    async def _post(self) -> Judged:
+        clock = self._with.clock
+        await self._hooks.before()
+        self.posts += 1
+        started = clock.monotonic()
+        attempt = await self._with.transport.post(self._request, self._mark)
+        judged = self._judge(attempt)
+        self._tell(judged, clock.monotonic() - started)
+        return judged
+
+    def _mark(self, stage: Stage) -> None:
+        self._stage = stage
+        self._hooks.on_stage(stage)
+
+    def _judge(self, attempt: Attempt) -> Judged:
+        return classify(self._request.operation, attempt, now=self._with.clock.wall())
+
+    def _decide(self, judged: Judged) -> Decision:
+        now = self._with.clock.monotonic()
+        return decide(
+            judged.verdict,
+            attempt=self._counted,
+            policy=self._with.policy,
+            elapsed=now - self._started,
+            chance=self._with.chance(),
+            retry_after=judged.retry_after,
+            deadline=None if self._deadline is None else self._deadline - self._started,
+            resend_unknown=self._resend_unknown,
+        )
+
+    def _cancelled(self, error: asyncio.CancelledError) -> None:
+        judged = self._judge(Attempt(self._stage, failure=Failure.CANCELLED))
+        self._tell(judged, 0.0)
+        if judged.verdict.outcome is Outcome.UNKNOWN:
+            error.add_note(
+                f"mobiz_async: {self._request.operation.value} was cancelled after it may have gone out; "
+                "its outcome is unknown"
+            )
+
+    def _tell(self, judged: Judged, seconds: float) -> None:
+        if not self._with.events and not _log.isEnabledFor(logging.DEBUG):
+            return
+        self._with.tell(
+            AttemptEvent(
+                operation=self._request.operation.value,
+                outcome=judged.verdict.outcome,
+                verdict=judged.verdict.word,
+                status=judged.status,
+                records=self._request.records,
+                seconds=seconds,
+                attempt=self.posts,
+                bytes=len(self._request.body),
+            )
+        )
+
+
+def _unused(permit: Permit) -> None:
+    permit.settle(None)
+
+
+def _drop(_: object) -> None:
+    return
+
+
+async def _first(
+    wanted: Coroutine[Any, Any, T], other: Coroutine[Any, Any, Any], discard: Callable[[T], None] = _drop
+) -> T | None:
+    """Return ``wanted``'s result, or None when ``other`` ends first. Neither is left behind.
+
+    When the caller is cancelled in the very moment ``wanted`` ends, ``discard`` is given what nobody else will get.
+    """
+    first, second = asyncio.ensure_future(wanted), asyncio.ensure_future(other)
+    try:
+        await asyncio.wait((first, second), return_when=asyncio.FIRST_COMPLETED)
+    except BaseException:
+        await _end(first, second)
+        if not first.cancelled() and first.exception() is None:
+            discard(first.result())
+        raise
+    await _end(first, second)
+    return None if first.cancelled() else first.result()
+
+
+async def _end(*tasks: asyncio.Future[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)

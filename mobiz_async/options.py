@@ -1,0 +1,99 @@
+"""The options of a bulk run: one frozen value, and the keywords that make it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypedDict
+
+import attrs
+from attrs.validators import and_, ge, gt, le, optional
+
+from mobiz_async.chunking import MAX_CHUNK_BYTES
+from mobiz_async.errors import ConfigurationError
+from mobiz_async.journal import Journal
+from mobiz_async.models import MAX_RECORDS_PER_APPEND, OnInvalid, OnRejected, OnUnknown, Stats
+from mobiz_async.recipients.stages import Problem
+
+__all__ = ["BulkOptions", "BulkSettings"]
+
+
+class BulkSettings(TypedDict, total=False):
+    """The keywords of ``MobizClient.send_bulk`` and ``MobizClient.bulk``; ``BulkOptions`` says what each means."""
+
+    chunk_size: int
+    max_chunk_bytes: int
+    concurrency: int | None
+    journal: Journal | None
+    on_unknown: OnUnknown | str
+    on_rejected: OnRejected | str
+    on_invalid: OnInvalid | str
+    max_split_requests: int
+    number_field: str | None
+    common: Mapping[str, Any] | None
+    rename: Mapping[str, str] | None
+    region: str | None
+    mobile_only: bool
+    suppress: Iterable[str] | None
+    dedupe: str | None
+    max_failure_rate: float | None
+    records_per_second: float | None
+    deadline: float | None
+    progress: Callable[[Stats], None] | None
+    on_skipped: Callable[[Problem], None] | None
+    failures_kept: int
+
+
+@attrs.frozen(kw_only=True)
+class BulkOptions:
+    """How a bulk run is done. Every field is a keyword of ``send_bulk`` and ``bulk``."""
+
+    chunk_size: int = attrs.field(default=MAX_RECORDS_PER_APPEND, validator=and_(ge(1), le(MAX_RECORDS_PER_APPEND)))
+    """Records in a request; the vendor's maximum is 10,000."""
+    max_chunk_bytes: int = attrs.field(default=MAX_CHUNK_BYTES, validator=ge(64))
+    """Bytes in a request. A single record larger than that is invalid."""
+    concurrency: int | None = attrs.field(default=None, validator=optional(ge(1)))
+    """Chunks in flight; None: the client's. Memory is (concurrency + 1) chunks."""
+    journal: Journal | None = None
+    """Where the run is written down, to be resumed: the same call with the same journal goes on. None: in memory."""
+    on_unknown: OnUnknown = attrs.field(default=OnUnknown.KEEP, converter=OnUnknown)
+    """What to do about a chunk that may or may not have been applied."""
+    on_rejected: OnRejected = attrs.field(default=OnRejected.KEEP, converter=OnRejected)
+    """What to do about a chunk that was refused."""
+    on_invalid: OnInvalid = attrs.field(default=OnInvalid.RAISE, converter=OnInvalid)
+    """What to do about a record that cannot be sent."""
+    max_split_requests: int = attrs.field(default=2_000, validator=ge(0))
+    """Requests that ``OnRejected.SPLIT`` may spend, over the whole run; what is left unsplit then is rejected."""
+    number_field: str | None = None
+    """The field that holds the phone number; None: the list's first ``msisdn`` field where known, else "Number"."""
+    common: Mapping[str, Any] | None = None
+    """Fields of every record; a record's own come before them."""
+    rename: Mapping[str, str] | None = None
+    """Names that the records use, to names the list uses."""
+    region: str | None = None
+    """Bring numbers to the API's form, reading national ones as of this region ("ZA"). None: they go as they are."""
+    mobile_only: bool = False
+    """With ``region``: a number that is not a mobile one is invalid."""
+    suppress: Iterable[str] | None = None
+    """Numbers that are not to be texted; they are skipped."""
+    dedupe: str | None = None
+    """A field, such as "Number": of records that agree in it, only the first goes."""
+    max_failure_rate: float | None = attrs.field(default=None, validator=optional(and_(ge(0), le(1))))
+    """Stop when more than this share of the records settled so far is rejected, unknown or not sent."""
+    records_per_second: float | None = attrs.field(default=None, validator=optional(gt(0)))
+    """Send no faster than this, on average over a few chunks."""
+    deadline: float | None = attrs.field(default=None, validator=optional(gt(0)))
+    """Seconds after which nothing new is started. None: an outage is waited out, however long."""
+    progress: Callable[[Stats], None] | None = None
+    """Called with the live counts after each chunk."""
+    on_skipped: Callable[[Problem], None] | None = None
+    """Called with each record that is skipped; the only place where its content is handed out."""
+    failures_kept: int = attrs.field(default=100, validator=ge(1))
+    """How many of the first, and of the last, failed chunks the report holds."""
+
+    @classmethod
+    def of(cls, settings: BulkSettings) -> BulkOptions:
+        """Make the options of keywords; raise ``ConfigurationError`` for a value that cannot be."""
+        try:
+            return cls(**settings)
+        except ValueError as error:
+            raise ConfigurationError(str(error.args[0])) from None

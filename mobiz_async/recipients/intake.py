@@ -1,0 +1,68 @@
+"""The stages a bulk run's records go through, put together from its options, and what identifies them to a journal."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import attrs
+import msgspec
+
+from mobiz_async.errors import ConfigurationError
+from mobiz_async.recipients.dedupe import dedupe_stage, suppression_stage
+from mobiz_async.recipients.definition import definition_stage
+from mobiz_async.recipients.phones import normalize_stage
+from mobiz_async.recipients.shape import shape_stage
+from mobiz_async.recipients.stages import Stage, pipeline
+
+__all__ = ["Intake"]
+
+
+@attrs.frozen(kw_only=True)
+class Intake:
+    """What is done to records before they go, in this order.
+
+    Shape (always), numbers of ``region`` to the API's form, the list's ``definition``, the suppression list, duplicates
+    in the field ``dedupe``. None leaves a step out.
+    """
+
+    number_field: str = "Number"
+    common: Mapping[str, Any] | None = None
+    rename: Mapping[str, str] | None = None
+    region: str | None = None
+    mobile_only: bool = False
+    definition: Mapping[str, str] | None = None
+    suppress: Iterable[str] | None = None
+    dedupe: str | None = None
+
+    def stage(self) -> Stage:
+        """Return the steps as one stage; it remembers what it has seen, so each run needs its own."""
+        stages = [shape_stage(self.number_field, common=self.common, rename=self.rename)]
+        if self.region is not None:
+            stages.append(normalize_stage(self.number_field, self.region, mobile_only=self.mobile_only))
+        if self.definition is not None:
+            stages.append(definition_stage(self.definition))
+        if self.suppress is not None:
+            stages.append(suppression_stage(self.number_field, self.suppress))
+        if self.dedupe is not None:
+            stages.append(dedupe_stage(self.dedupe))
+        return pipeline(stages)
+
+    def fingerprint(self) -> str:
+        """Return a digest of the settings: the same source under the same one falls into the same chunks."""
+        settings = [
+            self.number_field,
+            dict(self.common or {}),
+            dict(self.rename or {}),
+            self.region,
+            self.mobile_only,
+            dict(self.definition) if self.definition is not None else None,
+            self.suppress is not None,
+            self.dedupe,
+        ]
+        try:
+            text = msgspec.json.encode(settings, order="sorted")
+        except (TypeError, ValueError, msgspec.MsgspecError):
+            raise ConfigurationError("common holds a value that cannot be written as JSON") from None
+        return hashlib.sha256(text).hexdigest()
