@@ -1,0 +1,279 @@
+"""Files of recipients as text: decompressed, decoded, and cut into blocks of whole lines.
+
+Everything that can be wrong with the bytes of a file is found here, and each is told only after all whole lines before
+it have been handed over, so that whoever counts rows knows which row it hit.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import gzip
+import io
+import os
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, cast
+
+import attrs
+
+from mobiz_async.errors import ConfigurationError, MobizError
+
+__all__ = ["MAX_LINE", "BinaryFile", "BrokenFile", "SourceFileError", "open_binary", "text_blocks"]
+
+BLOCK = 1 << 18
+"""Bytes read at once."""
+
+MAX_LINE = 1 << 20
+"""Characters in one line, at most: what stands between an unbroken file of 100 MB and our memory."""
+
+_GZIP = b"\x1f\x8b"
+_ZSTD = b"\x28\xb5\x2f\xfd"
+
+# The longer mark first: UTF-32's begins with UTF-16's.
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+
+class SourceFileError(MobizError):
+    """A file of recipients cannot be read, or cannot be read further.
+
+    ``row`` is the record that could not be read, from 1 (a header is not counted), None when the file as a whole is at
+    fault. All records before it were handed over. The message names the file, and nothing of what is in it but the
+    names of columns.
+    """
+
+    def __init__(self, name: str, what: str, row: int | None = None) -> None:
+        """Name the file, the fault and the record."""
+        where = name if row is None else f"{name}, record {row:,}"
+        super().__init__(f"{where}: {what}")
+        self.name = name
+        self.row = row
+
+
+class BrokenFile(Exception):  # noqa: N818  # a signal between modules; whoever counts rows makes an error of it
+    """The bytes cannot be read further; the text says why."""
+
+
+class _Readable(Protocol):
+    def read(self, size: int = ..., /) -> bytes: ...
+
+
+@attrs.define
+class BinaryFile:
+    """An open file or stream: ``read`` gives its bytes, decompressed, and ``head`` the first of them."""
+
+    name: str
+    read: Callable[[int], bytes]
+    head: bytes
+    raw: BinaryIO
+    compressed: bool
+    size: int | None
+    _close: Callable[[], None]
+
+    def fraction(self) -> float | None:
+        """How much of the file has been read, 0.0 to 1.0; None for a stream."""
+        if self.size is None or self.raw.closed:
+            return None
+        return min(self.raw.tell() / self.size, 1.0) if self.size else 1.0
+
+    def close(self) -> None:
+        """Close the file, or let go of a stream that is somebody else's."""
+        self._close()
+
+
+def open_binary(source: Any) -> BinaryFile:
+    """Open a path, ``"-"`` for standard input, or a binary stream, and look through gzip and zstd.
+
+    Raises:
+        SourceFileError: it cannot be opened.
+        ConfigurationError: it is a stream of text, or needs the extra ``zstd``.
+
+    """
+    if source == "-":
+        source = sys.stdin.buffer
+    if isinstance(source, (str, os.PathLike)):
+        return _open_path(Path(source))
+    if isinstance(source, io.TextIOBase) or not hasattr(source, "read"):
+        raise ConfigurationError(
+            "recipients are read from a path or a binary stream: open(..., 'rb'), sys.stdin.buffer"
+        )
+    name = str(getattr(source, "name", "the stream"))
+    if hasattr(source, "peek"):
+        return _look_through(name, source, source.peek, None, lambda: None)
+    buffered = io.BufferedReader(source, BLOCK)
+
+    def release() -> None:
+        # A BufferedReader closes what it reads when it is collected, and the stream is not ours to close.
+        with contextlib.suppress(ValueError):
+            buffered.detach()
+
+    return _look_through(name, cast("BinaryIO", buffered), buffered.peek, None, release)
+
+
+def _open_path(path: Path) -> BinaryFile:
+    try:
+        raw = path.open("rb")
+        size = os.fstat(raw.fileno()).st_size
+    except OSError as error:
+        raise SourceFileError(str(path), error.strerror or "cannot be opened") from error
+    try:
+        return _look_through(str(path), raw, raw.peek, size, raw.close)
+    except BaseException:
+        raw.close()
+        raise
+
+
+def _look_through(
+    name: str, raw: BinaryIO, peek: Callable[[int], bytes], size: int | None, close: Callable[[], None]
+) -> BinaryFile:
+    try:
+        head = peek(BLOCK)
+    except OSError as error:
+        raise SourceFileError(name, error.strerror or "cannot be read") from error
+    read: Callable[[int], bytes]
+    if head.startswith(_GZIP):
+        read = gzip.GzipFile(fileobj=raw, mode="rb").read1
+    elif head.startswith(_ZSTD):
+        read = _zstd_reader(raw)
+    else:
+        return BinaryFile(name, getattr(raw, "read1", raw.read), head, raw, False, size, close)
+    # The first block of the text goes into `head` and is given again by `read`; what is wrong there is told by `read`.
+    first: list[bytes | BrokenFile] = []
+    try:
+        first.append(_guarded(read, BLOCK))
+    except BrokenFile as error:
+        first.append(error)
+
+    def again(wanted: int) -> bytes:
+        if not first:
+            return read(wanted)
+        block = first.pop()
+        if isinstance(block, BrokenFile):
+            raise block
+        return block
+
+    head = first[0] if isinstance(first[0], bytes) else b""
+    return BinaryFile(name, again, head, raw, True, size, close)
+
+
+def _zstd_reader(raw: _Readable) -> Callable[[int], bytes]:
+    try:
+        import zstandard  # noqa: PLC0415  # an extra
+    except ImportError:
+        raise ConfigurationError("zstd files need: pip install 'mobiz-async[zstd]'") from None
+    chunks = _zstd_chunks(raw, zstandard)
+    return lambda _: next(chunks, b"")
+
+
+def _zstd_chunks(raw: _Readable, zstandard: Any) -> Iterator[bytes]:
+    # Frame by frame and by hand: the library's own file object takes the end of a truncated file for its end.
+    frame = None
+    while packed := raw.read(BLOCK >> 4):
+        while packed:
+            if frame is None:
+                frame = zstandard.ZstdDecompressor().decompressobj()
+            try:
+                block = frame.decompress(packed)
+            except zstandard.ZstdError:
+                raise BrokenFile("the compressed data is damaged") from None
+            packed = frame.unused_data if frame.eof else b""
+            if frame.eof:
+                frame = None
+            if block:
+                yield block
+    if frame is not None:
+        raise BrokenFile("the compressed file ends early")
+
+
+def _guarded(read: Callable[[int], bytes], wanted: int) -> bytes:
+    try:
+        return read(wanted)
+    except EOFError:
+        raise BrokenFile("the compressed file ends early") from None
+    except (gzip.BadGzipFile, zlib.error):
+        raise BrokenFile("the compressed data is damaged") from None
+    except OSError as error:
+        raise BrokenFile(error.strerror or "it cannot be read further") from error
+
+
+def text_blocks(file: BinaryFile, encoding: str | None = None) -> Iterator[str]:
+    """Yield the text of ``file`` in blocks that end with a line's end (the last one may not).
+
+    ``encoding`` None means UTF-8, or what a byte order mark says.
+
+    Raises (while iterating, and after every whole line before the fault):
+        BrokenFile: truncated, damaged, not in the encoding, or a line is longer than ``MAX_LINE``.
+        ConfigurationError: there is no such encoding (at once).
+
+    """
+    try:
+        asked = codecs.lookup(encoding).name if encoding is not None else None
+        mark, name = _encoding_of(file.head, asked)
+        decoder = codecs.getincrementaldecoder(name)()
+        is_text = decoder.decode(b"") == ""
+    except (LookupError, TypeError):
+        is_text = False
+    if not is_text:
+        raise ConfigurationError(f"no text encoding is called {encoding!r}")
+    return _blocks(file, decoder, mark, name)
+
+
+def _encoding_of(head: bytes, asked: str | None) -> tuple[int, str]:
+    """Return how many bytes the byte order mark takes, and the encoding."""
+    for mark, name in _BYTE_ORDER_MARKS:
+        if head.startswith(mark) and asked in {None, name, name[:6], f"{name}-sig"}:
+            return len(mark), name
+    return 0, asked or "utf-8"
+
+
+def _blocks(file: BinaryFile, decoder: codecs.IncrementalDecoder, mark: int, encoding: str) -> Iterator[str]:
+    carry = ""
+    offset = 0
+    fault: BrokenFile | None = None
+    at_end = False
+    while not at_end and fault is None:
+        try:
+            block = _guarded(file.read, BLOCK)
+        except BrokenFile as error:
+            fault, block, text = error, b"", ""
+        else:
+            at_end = not block
+            skipped, block = block[:mark], block[mark:]
+            mark -= len(skipped)
+            offset += len(skipped)
+            text, fault = _decode(decoder, block, offset, encoding)
+        offset += len(block)
+        carry += text
+        cut = carry.rfind("\n") + 1 or carry.rfind("\r", 0, -1) + 1
+        if at_end and fault is None:
+            cut = len(carry)
+        whole, carry = carry[:cut], carry[cut:]
+        if whole:
+            yield whole
+        if len(carry) > MAX_LINE and fault is None:
+            fault = BrokenFile(f"a line is longer than {MAX_LINE:,} characters")
+    if fault is not None:
+        raise fault
+
+
+def _decode(
+    decoder: codecs.IncrementalDecoder, block: bytes, offset: int, encoding: str
+) -> tuple[str, BrokenFile | None]:
+    """Return the text of ``block``, up to where it is not text; ``offset`` is the block's first byte in the file."""
+    pending = len(decoder.getstate()[0])
+    try:
+        return decoder.decode(block, not block), None
+    except UnicodeDecodeError as error:
+        start = error.start - pending
+    return decoder.decode(block[: max(start, 0)]), BrokenFile(
+        f"byte {offset + start + 1:,} is not {encoding.upper()}; if the file is in another encoding, "
+        "name it (encoding='cp1252' is what Excel often writes)"
+    )

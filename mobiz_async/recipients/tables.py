@@ -1,0 +1,80 @@
+"""What all kinds of files come down to: names of fields, and slices of records made at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from mobiz_async.errors import Reason
+from mobiz_async.recipients.columns import FieldSource
+from mobiz_async.recipients.files import SourceFileError
+from mobiz_async.recipients.phones import PhoneNumberError, to_text
+from mobiz_async.recipients.stages import BadRecord
+
+__all__ = ["REJECT_COLUMNS", "SLICE", "Table", "TableOptions", "as_phone", "checked_header", "dropped_columns"]
+
+SLICE = 250
+"""Records made at once."""
+
+REJECT_COLUMNS = ("_row", "_reason", "_field")
+"""The columns that a file of rejects has before the record's own fields."""
+
+
+@attrs.frozen
+class TableOptions:
+    """What ``open_recipients`` was asked for; see there."""
+
+    mapping: Mapping[str, str] | None = None
+    phone_fields: frozenset[str] = frozenset({"Number"})
+    delimiter: str | None = None
+    header: tuple[str, ...] | None = None
+    sheet: str | None = None
+
+
+@attrs.frozen
+class Table:
+    """An opened table: the fields of its records (None: they may differ), the records, how many if that is known."""
+
+    fields: tuple[str, ...] | None
+    slices: Iterator[list[Any]]
+    length: int | None = None
+
+
+def checked_header(name: str, header: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns' names without blanks around, each of them there and once.
+
+    Raises:
+        SourceFileError: one is empty or twice there.
+
+    """
+    columns = tuple(column.strip() for column in header)
+    for place, column in enumerate(columns, start=1):
+        if not column:
+            raise SourceFileError(name, f"its header has no name for column {place}")
+        if column in columns[: place - 1]:
+            raise SourceFileError(name, f"its header names column {column!r} twice")
+    return columns
+
+
+def dropped_columns(columns: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns that a file of rejects has over and above its records, none in any other file."""
+    return REJECT_COLUMNS if {"_row", "_reason"} <= set(columns) else ()
+
+
+def as_phone(field: str, value: object) -> str | BadRecord | None:
+    """Return the number in a typed cell as text; None stays None."""
+    if value is None:
+        return None
+    try:
+        return to_text(value)
+    except PhoneNumberError as error:
+        return BadRecord(field, error.kind.reason)
+
+
+def missing_columns(source: FieldSource, record: Mapping[str, Any]) -> BadRecord | None:
+    """Return what is wrong with ``record`` when a column that ``source`` needs for its template is not there."""
+    if source.template is None or all(column in record for column in source.columns):
+        return None
+    return BadRecord(source.field, Reason.MISSING)
