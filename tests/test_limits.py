@@ -1,0 +1,287 @@
+"""The arithmetic of pacing: no loop, no clock."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from mobiz_async.limits import Breaker, BreakerState, ConcurrencyLimit, LearntRate, Meter
+
+
+def limit(ceiling=8):
+    return ConcurrencyLimit(ceiling, increase=1.0, decrease=0.7)
+
+
+def test_concurrency_starts_at_its_ceiling_and_shrinks_by_a_factor():
+    tested = limit(10)
+    seen = [tested.value]
+    for _ in range(3):
+        tested.throttled()
+        seen.append(tested.value)
+    assert seen == [10, 7, 4, 3]
+
+
+def test_concurrency_never_falls_below_one():
+    tested = limit()
+    for _ in range(50):
+        tested.throttled()
+    assert tested.value == 1
+
+
+def test_concurrency_grows_by_one_a_round_trip_while_it_is_used():
+    tested = limit(10)
+    tested.throttled()
+    seen = []
+    for _ in range(3):
+        for _ in range(tested.value + 1):
+            tested.accepted(tested.value)
+        seen.append(tested.value)
+    assert seen == [8, 9, 10]
+
+
+def test_concurrency_that_is_not_used_does_not_grow():
+    tested = limit(10)
+    tested.throttled()
+    for _ in range(1000):
+        tested.accepted(tested.value - 1)
+    assert tested.value == 7
+
+
+def test_concurrency_never_grows_beyond_its_ceiling():
+    tested = limit(4)
+    tested.throttled()
+    for _ in range(1000):
+        tested.accepted(4)
+    assert tested.value == 4
+
+
+@pytest.mark.parametrize(("cut", "expected"), [(False, 32), (True, 5)], ids=["uncut", "cut"])
+def test_a_raised_ceiling_lifts_an_uncut_limit_at_once_and_a_cut_one_not(cut, expected):
+    tested = limit(8)
+    if cut:
+        tested.throttled()
+    tested.raise_ceiling(32)
+    assert (tested.value, tested.ceiling) == (expected, 32)
+
+
+def test_a_lower_ceiling_is_not_taken_up():
+    tested = limit(8)
+    tested.raise_ceiling(2)
+    assert (tested.value, tested.ceiling) == (8, 8)
+
+
+def taken_at(meter, units, count):
+    """The times of ``count`` takings, each as early as the meter allows, from time 0."""
+    now, times = 0.0, []
+    for _ in range(count):
+        now = max(now, meter.ready_at)
+        times.append(now)
+        meter.take(now, units)
+    return times
+
+
+def test_a_meter_lets_so_many_a_second_through():
+    assert taken_at(Meter(4, slack=0), 1, 5) == [0.0, 0.25, 0.5, 0.75, 1.0]
+
+
+def test_a_chunk_larger_than_a_second_goes_whole_and_the_next_waits_for_it():
+    assert taken_at(Meter(500, slack=0), 10_000, 3) == [0.0, 20.0, 40.0]
+
+
+def test_an_idle_time_saves_up_no_more_than_the_slack():
+    meter = Meter(100, slack=0.02)
+    meter.take(0.0, 1)
+    now, burst = 50.0, 0
+    while meter.ready_at <= now:
+        meter.take(now, 1)
+        burst += 1
+    assert burst == 3
+
+
+def test_what_was_given_back_can_be_taken_again():
+    meter = Meter(10, slack=0)
+    meter.take(0.0, 50)
+    meter.give_back(50)
+    assert meter.ready_at == 0.0
+
+
+def learnt(accepted=50, window=0.5, pause=1.0):
+    """A rate learnt from a burst that was refused after ``accepted`` requests in ``window`` seconds."""
+    rate = LearntRate()
+    for step in range(accepted):
+        rate.accepted(step * window / accepted)
+    rate.throttled(window, pause)
+    return rate
+
+
+def test_without_a_refusal_there_is_no_rate():
+    rate = LearntRate()
+    for step in range(10_000):
+        rate.accepted(step / 1000)
+    assert rate.rate is None
+
+
+def test_a_refusal_before_anything_was_accepted_teaches_nothing():
+    rate = LearntRate()
+    rate.throttled(0.0, 1.0)
+    assert rate.rate is None
+
+
+@pytest.mark.parametrize(
+    ("accepted", "window", "pause", "expected"),
+    [(50, 0.5, 1.0, 50), (50, 0.02, 1.0, 50), (300, 2.0, 58.0, 300 / 58), (300, 10.0, 1.0, 30)],
+    ids=["a second's worth", "at once", "a minute's window", "a steady stream"],
+)
+def test_the_first_refusal_shows_the_rate(accepted, window, pause, expected):
+    assert learnt(accepted, window, pause).rate == pytest.approx(expected * 0.97, rel=0.01)
+
+
+def test_answers_that_arrive_after_the_refusal_they_preceded_count_too():
+    rate = learnt(accepted=30)
+    for _ in range(20):
+        rate.accepted(0.6, late=True)
+    assert rate.rate == pytest.approx(50 * 0.97)
+
+
+def stream(rate, start, seconds, *, held_back=True):
+    """Accept at the learnt rate for so long, and return the time."""
+    now = start
+    while now < start + seconds:
+        rate.accepted(now, held_back=held_back)
+        now += 1 / rate.rate
+    return now
+
+
+def test_the_rate_holds_and_then_doubles_within_half_a_minute_of_the_refusal():
+    rate = learnt()
+    first = rate.rate
+    held_at = stream(rate, 1.5, 19)
+    after_hold = rate.rate
+    stream(rate, held_at, 30 - 1 - 19)
+    assert (first, True) == (pytest.approx(after_hold, rel=0.001), rate.rate >= 2 * first)
+
+
+def test_a_rate_that_is_not_used_is_not_raised():
+    rate = learnt()
+    first = rate.rate
+    stream(rate, 1.5, 60, held_back=False)
+    assert rate.rate == first
+
+
+def test_a_refusal_on_the_way_up_never_ends_below_the_plateau_that_went_well():
+    rate = learnt()
+    first = rate.rate
+    now = stream(rate, 1.5, 22)
+    rate.throttled(now, 1.0)
+    assert first <= rate.rate < first * 1.1
+
+
+def test_a_refusal_on_the_plateau_lowers_it_a_little():
+    rate = learnt()
+    first = rate.rate
+    now = stream(rate, 1.5, 10)
+    rate.throttled(now, 1.0)
+    assert first * 0.9 < rate.rate < first
+
+
+def test_a_refusal_right_after_the_pause_lowers_it_a_lot():
+    rate = learnt()
+    first = rate.rate
+    rate.throttled(1.6, 1.0)
+    assert rate.rate == pytest.approx(first * 0.7)
+
+
+def test_a_second_refusal_before_the_servers_window_can_have_drained_lowers_nothing():
+    rate = learnt(pause=0.3)
+    first = rate.rate
+    rate.throttled(0.9, 0.3)
+    assert rate.rate == first
+
+
+def test_a_longer_pause_makes_a_longer_plateau():
+    rate = learnt(pause=10.0)
+    first = rate.rate
+    stream(rate, 10.5, 95)
+    assert rate.rate == pytest.approx(first)
+
+
+def breaker():
+    return Breaker(3, base=0.5, cap=20.0)
+
+
+def opened():
+    tested = breaker()
+    for _ in range(3):
+        tested.failed(0.0, probe=False)
+    return tested
+
+
+def test_a_breaker_opens_after_so_many_failures_in_a_row():
+    tested = breaker()
+    seen = []
+    for _ in range(3):
+        tested.failed(0.0, probe=False)
+        seen.append(tested.state)
+    assert seen == [BreakerState.CLOSED, BreakerState.CLOSED, BreakerState.OPEN]
+
+
+def test_an_answer_between_keeps_the_breaker_closed():
+    tested = breaker()
+    for _ in range(10):
+        tested.failed(0.0, probe=False)
+        tested.failed(0.0, probe=False)
+        tested.answered()
+    assert tested.state is BreakerState.CLOSED
+
+
+def test_a_closed_breaker_never_keeps_anyone_waiting_and_makes_no_probes():
+    tested = breaker()
+    assert (tested.ready_at, tested.begin()) == (-math.inf, False)
+
+
+def test_probes_go_one_at_a_time():
+    tested = opened()
+    assert (tested.begin(), tested.state, tested.ready_at) == (True, BreakerState.HALF_OPEN, math.inf)
+
+
+def test_the_wait_between_probes_doubles_up_to_its_cap():
+    tested, now, waits = opened(), 0.0, []
+    for _ in range(8):
+        waits.append(tested.ready_at - now)
+        now = tested.ready_at
+        tested.begin()
+        tested.failed(now, probe=True)
+    assert waits == [0.5, 1, 2, 4, 8, 16, 20, 20]
+
+
+def test_failures_of_others_do_not_move_the_next_probe():
+    tested = opened()
+    tested.failed(0.4, probe=False)
+    waiting = tested.ready_at
+    tested.begin()
+    tested.failed(0.5, probe=False)
+    assert (waiting, tested.state) == (0.5, BreakerState.HALF_OPEN)
+
+
+def test_a_probe_that_showed_nothing_may_be_followed_by_another_at_once():
+    tested = opened()
+    tested.begin()
+    tested.withdrawn()
+    assert (tested.state, tested.ready_at) == (BreakerState.OPEN, 0.5)
+
+
+def test_nothing_is_withdrawn_from_a_closed_breaker():
+    tested = breaker()
+    tested.withdrawn()
+    assert tested.state is BreakerState.CLOSED
+
+
+def test_after_an_answer_everything_starts_over():
+    tested = opened()
+    tested.begin()
+    tested.failed(0.5, probe=True)
+    tested.answered()
+    for _ in range(3):
+        tested.failed(10.0, probe=False)
+    assert tested.ready_at == 10.5

@@ -1,0 +1,268 @@
+"""The pacer: who goes when. On a clock that stands still until a test moves it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+import pytest
+from pacing_stand import stands
+
+from mobiz_async.pacing import Lane, Pace, Pacer
+from mobiz_async.testing import FakeClock
+from mobiz_async.verdicts import Verdict
+
+
+@pytest.fixture
+async def stand():
+    async with stands() as make:
+        yield make
+
+
+async def test_no_more_are_in_flight_than_the_concurrency_allows(stand):
+    one = stand(concurrency=3)
+    await one.ask(5)
+    assert (one.numbers, one.pacer.in_flight, one.pacer.waiting) == ([0, 1, 2], 3, 2)
+
+
+async def test_a_settled_permit_lets_the_next_one_in_first_come_first_served(stand):
+    one = stand(concurrency=1)
+    await one.ask(4)
+    for position in range(3):
+        one.permit(position).settle(Verdict.ACCEPTED)
+        await one.clock.settle()
+    assert one.numbers == [0, 1, 2, 3]
+
+
+async def test_a_newcomer_does_not_overtake_those_who_wait(stand):
+    one = stand(concurrency=1)
+    await one.ask(2)
+    one.permit().settle(Verdict.ACCEPTED)
+    await one.ask(1)
+    assert one.numbers == [0, 1]
+
+
+async def test_an_unhindered_admit_does_not_switch_tasks():
+    pacer = Pacer(Pace(), FakeClock())
+    admitting = pacer.admit(Lane.BULK, 1)
+    with pytest.raises(StopIteration) as returned:
+        admitting.send(None)
+    assert returned.value.value.probe is False
+
+
+async def test_a_permit_is_settled_once(stand):
+    one = stand()
+    await one.ask()
+    one.permit().settle(None)
+    with pytest.raises(RuntimeError, match="settled already"):
+        one.permit().settle(None)
+    assert one.pacer.in_flight == 0
+
+
+async def test_single_triggers_do_not_queue_behind_a_bulk_run(stand):
+    one = stand(concurrency=1)
+    await one.ask(10)
+    await one.ask(1, Lane.SINGLE)
+    assert (one.numbers, one.pacer.waiting) == ([0, 10], 9)
+
+
+async def test_a_run_that_asks_for_more_at_once_gets_it(stand):
+    one = stand(concurrency=2)
+    await one.ask(20, concurrency=16)
+    assert (one.pacer.in_flight, one.pacer.limit) == (16, 16)
+
+
+async def test_a_cancelled_waiter_leaves_nothing_behind(stand):
+    one = stand()
+    one.pacer.pause(60)
+    before = asyncio.all_tasks()
+    waiting = await one.ask(5)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    await one.clock.settle()
+    left = asyncio.all_tasks() - before
+    assert (one.pacer.waiting, one.pacer.in_flight, one.clock.sleepers, left) == (0, 0, 0, set())
+
+
+async def test_a_waiter_cancelled_as_its_turn_comes_passes_the_turn_on(stand):
+    one = stand(concurrency=1)
+    await one.ask(3)
+    one.permit().settle(Verdict.ACCEPTED)
+    one.tasks[1].cancel()
+    await one.clock.settle()
+    assert (one.numbers, one.pacer.in_flight) == ([0, 2], 1)
+
+
+async def test_ten_thousand_waiters_are_served_in_order(stand):
+    one = stand(concurrency=8)
+    served = []
+
+    async def work(number):
+        permit = await one.pacer.admit(Lane.BULK, 1)
+        await asyncio.sleep(0)
+        served.append(number)
+        permit.settle(Verdict.ACCEPTED)
+
+    await asyncio.gather(*(work(number) for number in range(10_000)))
+    assert (served, one.pacer.in_flight) == (list(range(10_000)), 0)
+
+
+async def test_a_refusal_silences_both_lanes_for_as_long_as_the_server_says(stand):
+    one = stand()
+    await one.ask()
+    one.permit().settle(Verdict.THROTTLED, 7.0)
+    await one.ask(1, Lane.SINGLE)
+    await one.ask(1, Lane.BULK)
+    await one.clock.advance(6.999)
+    early = one.times[1:]
+    await one.clock.advance(0.001)
+    assert (early, one.times[1:], one.pacer.paused_until) == ([], [7.0, 7.0], 7.0)
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "delay", "expected"),
+    [(3.0, 9.0, 3.0), (None, 9.0, 9.0), (None, 0.2, 1.0), (None, None, 1.0), (0.0, 9.0, 0.0)],
+    ids=["named", "backoff", "at least a second", "nothing named", "named as zero"],
+)
+async def test_the_reply_decides_the_pause_and_else_the_backoff_does(stand, retry_after, delay, expected):
+    one = stand()
+    await one.ask()
+    one.permit().settle(Verdict.THROTTLED, retry_after, delay)
+    assert one.pacer.paused_until == expected
+
+
+async def test_a_shorter_pause_does_not_end_a_longer_one(stand):
+    one = stand()
+    one.pacer.pause(10)
+    one.pacer.pause(1)
+    await one.ask()
+    await one.clock.advance(20)
+    assert one.times == [10.0]
+
+
+async def test_a_pause_that_grows_while_somebody_waits_is_waited_out(stand):
+    one = stand()
+    one.pacer.pause(5)
+    await one.ask()
+    await one.clock.advance(4)
+    one.pacer.pause(5)
+    await one.clock.advance(20)
+    assert one.times == [9.0]
+
+
+async def test_a_permit_given_just_before_a_refusal_is_taken_back_and_keeps_its_place(stand):
+    """Three waiters get their turn in the same breath as a refusal arrives; none of them may POST before its end."""
+    one = stand(concurrency=4)
+    await one.ask(8)
+    for position in range(3):
+        one.permit(position).settle(Verdict.ACCEPTED)
+    one.permit(3).settle(Verdict.THROTTLED, 5.0)
+    await one.clock.settle()
+    during = one.times[4:]
+    await one.clock.advance(60)
+    assert (during, one.numbers[4:6], min(one.times[4:])) == ([], [4, 5], 5.0)
+
+
+async def test_a_burst_of_refusals_shrinks_the_concurrency_once(stand):
+    one = stand(concurrency=10)
+    await one.ask(10)
+    for position in range(10):
+        one.permit(position).settle(Verdict.THROTTLED, 1.0)
+    assert one.pacer.limit == 7
+
+
+async def test_a_refusal_after_the_pause_shrinks_it_again_and_acceptance_brings_it_back(stand):
+    one = stand(concurrency=10)
+    seen = []
+    for _ in range(2):
+        await one.ask()
+        await one.clock.advance(1)
+        one.permit().settle(Verdict.THROTTLED, 1.0)
+        seen.append(one.pacer.limit)
+    await one.clock.advance(1)
+    for _ in range(6):
+        start = len(one.got)
+        await one.ask(one.pacer.limit)
+        for _, _, permit in one.got[start:]:
+            permit.settle(Verdict.ACCEPTED)
+    seen.append(one.pacer.limit)
+    assert seen[:2] == [7, 4]
+    assert seen[2] > 4
+
+
+async def test_a_refusal_in_one_lane_leaves_the_concurrency_of_the_other(stand):
+    one = stand(concurrency=10, single_concurrency=50)
+    await one.ask()
+    one.permit().settle(Verdict.THROTTLED, 1.0)
+    assert (one.pacer.limit, one.pacer.single_limit) == (7, 50)
+
+
+async def test_requests_per_second_spaces_the_requests(stand):
+    one = stand(requests_per_second=4, concurrency=100)
+    await one.ask(5)
+    await one.clock.advance(10)
+    assert one.times == pytest.approx([0, 0.23, 0.48, 0.73, 0.98])
+
+
+async def test_records_per_second_waits_after_a_chunk_and_never_refuses_one(stand):
+    one = stand(records_per_second=500)
+    await one.ask(3, records=10_000)
+    await one.clock.advance(60)
+    assert one.times == pytest.approx([0, 20, 40], abs=0.05)
+
+
+async def test_records_that_were_not_sent_do_not_count(stand):
+    one = stand(records_per_second=500)
+    await one.ask(1, records=10_000)
+    one.permit().settle(Verdict.CONNECT_FAILED)
+    await one.ask(1, records=10_000)
+    assert one.times == [0.0, 0.0]
+
+
+async def test_a_single_trigger_does_not_wait_for_what_a_chunk_owes(stand):
+    one = stand(records_per_second=500)
+    await one.ask(1, records=10_000)
+    await one.ask(1, Lane.SINGLE)
+    assert one.times == [0.0, 0.0]
+
+
+async def test_what_single_triggers_take_is_missing_to_the_bulk_lane(stand):
+    one = stand(requests_per_second=10, concurrency=100)
+    await one.ask(10, Lane.SINGLE)
+    await one.ask(1, Lane.BULK)
+    await one.clock.advance(5)
+    assert one.numbers[-1] == 10
+    assert one.times[-1] == pytest.approx(1.0, abs=0.05)
+
+
+async def test_after_a_pause_with_nothing_learnt_the_pacer_is_unhindered_again(stand):
+    one = stand()
+    one.pacer.pause(1)
+    await one.clock.advance(1)
+    await one.ask(2)
+    assert (one.times, one.pacer.learnt_rate, one.pacer._calm) == ([1.0, 1.0], None, True)
+
+
+async def test_a_pacer_that_was_never_paused_says_so():
+    assert Pacer(Pace(), FakeClock()).paused_until == -math.inf
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"concurrency": 0},
+        {"single_concurrency": 0},
+        {"requests_per_second": 0},
+        {"records_per_second": -1},
+        {"decrease": 1.0},
+        {"increase": 0},
+        {"breaker_threshold": 0},
+        {"probe_base": 0},
+        {"throttle_pause": -1},
+    ],
+    ids=str,
+)
+def test_a_pace_that_makes_no_sense_is_refused(options):
+    with pytest.raises(ValueError):  # noqa: PT011  attrs' validators raise plain ones, each with its own text
+        Pace(**options)
