@@ -61,6 +61,10 @@ class MemoryJournal:
     def _put(self, part: Part) -> None:
         self._parts.setdefault(part.index, {})[part.start] = part
 
+    async def identity(self) -> Mapping[str, str]:
+        """See ``Journal.identity``."""
+        return dict(self._identity or {})
+
     async def recall(self, index: int, body: bytes | bytearray) -> Recalled | None:
         """See ``Journal.recall``."""
         parts = tuple(self._in_chunk(index)) if index in self._seals else ()

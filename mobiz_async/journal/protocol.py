@@ -178,6 +178,10 @@ class Journal(Protocol):
         """
         ...
 
+    async def identity(self) -> Mapping[str, str]:
+        """Return what the run is, as ``open`` was told; empty where no run has used the journal yet."""
+        ...
+
     async def recall(self, index: int, body: bytes | bytearray) -> Recalled | None:
         """Return what an earlier run left of chunk ``index``, compared with ``body``; None when nothing."""
         ...

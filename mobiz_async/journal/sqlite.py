@@ -236,6 +236,10 @@ class SQLiteJournal:
             raise JournalError("the journal is not open")
         return await self._writer.call(job)
 
+    async def identity(self) -> Mapping[str, str]:
+        """See ``Journal.identity``."""
+        return await self._call(lambda db: dict(db.execute("SELECT name, value FROM identity")))
+
     async def recall(self, index: int, body: bytes | bytearray) -> Recalled | None:
         """See ``Journal.recall``."""
 
