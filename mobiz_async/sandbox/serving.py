@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mobiz_async.sandbox.faults import Faults
 from mobiz_async.sandbox.limits import EveryNth, RateLimit
@@ -21,10 +21,22 @@ __all__ = ["main", "serve"]
 _STDIN = 0
 
 
-async def serve(sandbox: Sandbox, *, lifetime: float | None = None, until_stdin_closes: bool = False) -> None:
+def _announce(sandbox: Sandbox) -> None:
+    sys.stdout.write(json.dumps({"base_url": sandbox.base_url, "pid": os.getpid()}) + "\n")
+    sys.stdout.flush()
+
+
+async def serve(
+    sandbox: Sandbox,
+    *,
+    lifetime: float | None = None,
+    until_stdin_closes: bool = False,
+    announce: Callable[[Sandbox], None] = _announce,
+) -> None:
     """Run ``sandbox`` until SIGINT or SIGTERM, the end of standard input where asked for, or ``lifetime`` seconds.
 
-    When it is ready, one line of JSON goes to standard output: ``{"base_url": ..., "pid": ...}``.
+    ``announce`` is called when it is ready; by default it writes one line of JSON to standard output:
+    ``{"base_url": ..., "pid": ...}``.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -39,8 +51,7 @@ async def serve(sandbox: Sandbox, *, lifetime: float | None = None, until_stdin_
         async with sandbox:
             if until_stdin_closes:
                 threading.Thread(target=_watch_stdin, args=(loop, stop), daemon=True).start()
-            sys.stdout.write(json.dumps({"base_url": sandbox.base_url, "pid": os.getpid()}) + "\n")
-            sys.stdout.flush()
+            announce(sandbox)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), lifetime)
     finally:
