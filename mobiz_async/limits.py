@@ -10,6 +10,7 @@ import collections
 import enum
 import itertools
 import math
+from typing import assert_never
 
 __all__ = ["Breaker", "BreakerState", "ConcurrencyLimit", "LearntRate", "Meter"]
 
@@ -82,7 +83,7 @@ class LearntRate:
     """
 
     def __init__(
-        self, *, margin: float = 0.03, step: float = 0.05, plateau: float = 19.0, doubling: float = 7.0
+        self, *, margin: float = 0.03, step: float = 0.05, plateau: float = 16.0, doubling: float = 7.0
     ) -> None:
         """Stay ``margin`` below what is seen at first, ``step`` below later; times are seconds after the pause.
 
@@ -96,6 +97,7 @@ class LearntRate:
         self._accepted_at: collections.deque[float] = collections.deque(maxlen=4096)
         self._level = 0.0
         self._late = 0.0
+        self._span = 1.0
         self._plateau = plateau
         self._phase = 0.0
         self._moved_at = -math.inf
@@ -112,18 +114,19 @@ class LearntRate:
         if self.rate is None:
             return
         if late:
-            self._level += self._late
+            if now <= self._learnt_at + self._span:
+                self._level += self._late
         elif now > self._moved_at:
             step = min(now - self._moved_at, 5.0)
             self._moved_at = now
             if held_back or self._phase + step < self._plateau:
                 self._phase += step
-        self.rate = self._level * (1 + (max(self._phase - self._plateau, 0.0) / self._doubling) ** 3)
+        self.rate = self._level * (1 + (max(self._phase - self._plateau, 0.0) / self._doubling) ** 2)
 
     def throttled(self, now: float, pause: float) -> None:
         """Learn from a refusal, after which nothing goes out for ``pause`` seconds."""
         # A window of the server's can hardly be shorter than what it tells to wait, and one second is the commonest.
-        span = min(max(pause, 1.0), 60.0)
+        self._span = span = min(max(pause, 1.0), 60.0)
         if self.rate is None:
             self._late = (1 - self._margin) / span
             self._learn(now, self._seen(now, span) * (1 - self._margin))
@@ -189,6 +192,8 @@ class Breaker:
                 return self._probe_at
             case BreakerState.HALF_OPEN:
                 return math.inf
+            case _:
+                assert_never(self.state)
 
     def begin(self) -> bool:
         """Let one through; True when it is a probe."""

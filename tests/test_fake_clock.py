@@ -139,17 +139,16 @@ async def test_a_loop_that_does_not_show_its_queue_is_given_turns(monkeypatch):
 
 async def test_a_task_that_never_waits_is_an_error_and_not_a_hang(monkeypatch):
     monkeypatch.setattr("mobiz_async.testing.clock._MOST_TURNS", 100)
-    going = True
+    loop = asyncio.get_running_loop()
+    spinning = [loop.call_soon(lambda: None)]
 
-    async def restless():
-        while going:
-            await asyncio.sleep(0)
+    def spin():
+        spinning[0] = loop.call_soon(spin)
 
-    task = asyncio.create_task(restless())
+    spin()
     with pytest.raises(RuntimeError, match="without waiting"):
         await FakeClock().settle()
-    going = False
-    await task
+    spinning[0].cancel()
 
 
 async def test_the_wall_clock_goes_along_and_can_be_set():

@@ -94,6 +94,15 @@ async def test_a_waiter_cancelled_as_its_turn_comes_passes_the_turn_on(stand):
     assert (one.numbers, one.pacer.in_flight) == ([0, 2], 1)
 
 
+async def test_a_slot_that_is_freed_as_the_next_waiter_is_cancelled_goes_to_the_one_after(stand):
+    one = stand(concurrency=1)
+    await one.ask(3)
+    one.tasks[1].cancel()
+    one.permit().settle(Verdict.ACCEPTED)
+    await one.clock.settle()
+    assert (one.numbers, one.pacer.in_flight) == ([0, 2], 1)
+
+
 async def test_ten_thousand_waiters_are_served_in_order(stand):
     one = stand(concurrency=8)
     served = []
