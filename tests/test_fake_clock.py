@@ -169,3 +169,18 @@ async def test_ten_thousand_sleepers_are_woken_in_order():
     clock, log = FakeClock(auto=True), []
     await asyncio.gather(*(nap(clock, log, number, 1 + number % 7) for number in range(10_000)))
     assert log == sorted(log, key=lambda entry: (entry[1], entry[0]))
+
+
+def test_it_goes_on_in_another_event_loop_and_forgets_who_slept_in_the_first():
+    clock = FakeClock()
+    seen = []
+
+    async def pass_two_seconds():
+        asleep = asyncio.create_task(clock.sleep(1000))
+        await clock.advance(2)
+        seen.append((clock.monotonic(), len(clock._sleepers)))
+        return asleep
+
+    for _ in range(2):
+        asyncio.run(pass_two_seconds())
+    assert seen == [(2.0, 1), (4.0, 1)]

@@ -41,6 +41,7 @@ class FakeClock:
         self._order = itertools.count()
         self._watching = False
         self._polls = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.sleeps: list[float] = []
         """Every sleep that was asked for, in seconds and in order, finished or not."""
 
@@ -65,12 +66,22 @@ class FakeClock:
         if seconds <= 0:
             await asyncio.sleep(0)
             return
-        loop = asyncio.get_running_loop()
+        loop = self._here()
         future: asyncio.Future[None] = loop.create_future()
         heapq.heappush(self._sleepers, (self._now + seconds, next(self._order), future))
         if self._auto:
             self._watch(loop)
         await future
+
+    def _here(self) -> asyncio.AbstractEventLoop:
+        """Return the running loop; what slept in an earlier one sleeps no more, and the time goes on from there."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop = loop
+            self._sleepers.clear()
+            self._polls = 0
+            self._watching = False
+        return loop
 
     @property
     def sleepers(self) -> int:
@@ -86,7 +97,7 @@ class FakeClock:
 
     async def settle(self) -> None:
         """Return when every other task waits for something: for this clock, a future, a thread or a socket."""
-        loop = asyncio.get_running_loop()
+        loop = self._here()
         self._polls += 1
         try:
             for turn in range(_MOST_TURNS):
