@@ -3,8 +3,8 @@
 Chunks are filled greedily: as many records as fit in ``chunk_size`` and ``max_bytes``. So their limits depend on the
 records alone and not on how the source hands them over, and a source read again falls into the same chunks.
 
-A slice is as many records as take about two milliseconds to read, check and encode, measured as it goes; between two
-slices the loop is let go.
+A slice is at most 250 records, and fewer where they take long to read, check and encode, which is measured as it goes.
+After slices that took a millisecond together the loop is let go.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ MAX_CHUNK_BYTES = 4 << 20
 
 FIRST_SLICE = 250
 LARGEST_SLICE = 250
-LONGEST_HOLD = 0.002
-"""Seconds the loop may be held by one slice before slices get smaller."""
+LONGEST_HOLD = 0.001
+"""Seconds after which the loop is let go, and of a single slice before slices get smaller."""
 
 _COMMA, _CLOSING_BRACKET = b",]"
 _ENCODING_ERRORS = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
@@ -139,6 +139,7 @@ class Chunker:
         self._max_bytes = max_bytes
         self._on_problems = on_problems
         self._timer = timer
+        self._let_go_at = timer()
         self._index = 0
         self._body = bytearray(b"[")
         self._count = 0
@@ -159,15 +160,17 @@ class Chunker:
     async def next(self) -> Chunk | None:
         """Return the next chunk, or None at the end of the source (see ``error``)."""
         while True:
-            started = self._timer()
             chunk = self._fill()
             if chunk is not None:
                 return chunk
+            now = self._timer()
+            if now - self._let_go_at >= LONGEST_HOLD:
+                await asyncio.sleep(0)
+                now = self._timer()
+                self._let_go_at = now
+            taken = await self._slices.next()
             if self._slices.is_async:
-                taken = await self._slices.next()
-                started = self._timer()
-            else:
-                taken = await self._slices.next()
+                now = self._let_go_at = self._timer()
             if not taken:
                 return self._close() if self._count and self._slices.error is None else None
             first = self._slices.read - len(taken) + 1
@@ -175,10 +178,9 @@ class Chunker:
             if problems:
                 self._on_problems(problems)
             chunk = self._fill()
-            self._slices.held(self._timer() - started)
+            self._slices.held(self._timer() - now)
             if chunk is not None:
                 return chunk
-            await asyncio.sleep(0)
 
     async def aclose(self) -> None:
         """Close the source."""

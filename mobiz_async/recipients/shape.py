@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from operator import attrgetter, itemgetter
-from typing import Any
+from typing import Annotated, Any
 
 import attrs
 import msgspec
@@ -26,7 +26,13 @@ METADATA_KEY = "mobiz"
 """``attrs.field(metadata={"mobiz": "Number"})`` (or a dataclass's) names the field as the API is to see it."""
 
 _HARMLESS = frozenset({str, int, bool, type(None)})
+_Harmless = str | int | bool | None | msgspec.UnsetType
+_HarmlessOrFloat = str | int | bool | float | None | msgspec.UnsetType
+_SCHEMA_FIELDS = 200
+_SCHEMA_CHANGES = 16
+"""How often a schema may be widened: a source whose fields change all the time is checked column by column."""
 _values = dict.values
+_convert = msgspec.convert
 _encode = msgspec.json.Encoder().encode
 
 Convert = Callable[[Any], dict[Any, Any]]
@@ -40,14 +46,14 @@ def shape_stage(
 ) -> Stage:
     """Return the stage that makes records into dicts and refuses what JSON would garble.
 
-    ``number_field`` must be present and not blank in each record (None: not asked for, as with triggers, whose columns
+    ``number_field`` must be present and not empty in each record (None: not asked for, as with triggers, whose columns
     the engagement names). ``common`` holds fields for every record, which its own fields override. ``rename`` maps
     names the records use to names the API is to see.
     """
     converters: dict[type, Convert | None] = {}
     shared = dict(common or {})
     names = dict(rename or {})
-    number = itemgetter(number_field) if number_field is not None else None
+    check = _Check(number_field)
 
     def convert(record: Any) -> dict[Any, Any] | None:
         kind = type(record)
@@ -59,16 +65,20 @@ def shape_stage(
             made = {names.get(key, key): value for key, value in made.items()}
         return {**shared, **made} if made is not None and shared else made
 
+    as_they_are = not shared and not names
+
     def stage(records: list[Any], rows: Sequence[int]) -> Staged:
+        if as_they_are and records and type(records[0]) is dict and check.by_schema(records):
+            return Staged(records, rows, [])
         problems: list[Problem] = []
-        if shared or names or set(map(type, records)) != {dict}:
+        if not as_they_are or set(map(type, records)) != {dict}:
             made = list(map(convert, records))
             if None in made:
                 paired = zip(made, records, rows, strict=True)
                 problems = [_unmade(record, row) for good, record, row in paired if good is None]
                 rows = [row for good, row in zip(made, rows, strict=True) if good is not None]
             records = [record for record in made if record is not None]
-        if _all_good(records, number):
+        if check(records):
             return Staged(records, rows, problems)
         staged = only_good(records, rows, lambda record: _diagnose(record, number_field))
         return Staged(staged.records, staged.rows, problems + staged.problems)
@@ -76,27 +86,77 @@ def shape_stage(
     return stage
 
 
-def _all_good(records: list[dict[Any, Any]], number: Callable[[Any], Any] | None) -> bool:
-    # Three passes at C speed. A join refuses anything that is not text, which is cheaper than asking for each type.
-    try:
-        if number is not None and not all(map(str.strip, map(number, records))):
+class _Check:
+    """Whether every record of a slice is good, at C speed; False means: look at each.
+
+    Records of one source mostly look alike. So a schema is made of those seen, and msgspec validates a slice against
+    it in one pass, which costs about what encoding it does. A slice that does not fit is checked column by column, and
+    where that finds it good, its fields widen the schema.
+    """
+
+    def __init__(self, number_field: str | None) -> None:
+        self._field = number_field
+        self._number = itemgetter(number_field) if number_field is not None else None
+        self._fields: dict[str, bool] = {}
+        """Field -> whether it has held a float."""
+        self._schema: Any = None
+        self._changes = 0
+
+    def __call__(self, records: list[dict[Any, Any]]) -> bool:
+        return self.by_schema(records) or self._by_columns(records)
+
+    def by_schema(self, records: list[Any]) -> bool:
+        if self._schema is None:
             return False
-        "".join(set().union(*records))
-        "".join(chain.from_iterable(map(_values, records)))
-    except (TypeError, KeyError):
-        return _all_harmless(records, number)
-    return True
+        try:
+            _convert(records, self._schema)
+        except (msgspec.ValidationError, RecursionError):
+            return False
+        floats = [field for field, holds in self._fields.items() if holds]
+        return not floats or all(_finite(record, floats) for record in records)
+
+    def _by_columns(self, records: list[dict[Any, Any]]) -> bool:
+        try:
+            "".join(set().union(*records))  # a join refuses anything that is not text
+            if self._number is not None and not all(map(str, map(_not_null, map(self._number, records)))):
+                return False
+        except (TypeError, KeyError):
+            return False
+        kinds = set(map(type, chain.from_iterable(map(_values, records))))
+        if not kinds <= _HARMLESS:
+            floats = list(set().union(*records)) if kinds <= _HARMLESS | {float} else []
+            if not floats or not all(_finite(record, floats) for record in records):
+                return False
+        if self._changes < _SCHEMA_CHANGES:
+            self._widen(records)
+        return True
+
+    def _widen(self, records: list[dict[str, Any]]) -> None:
+        self._changes += 1
+        for record in records:
+            for field, value in record.items():
+                self._fields[field] = self._fields.get(field, False) or isinstance(value, float)
+        if len(self._fields) > _SCHEMA_FIELDS:
+            self._schema, self._changes = None, _SCHEMA_CHANGES
+            return
+        members: list[tuple[str, Any, Any] | tuple[str, Any]] = []
+        for position, (field, floats) in enumerate(self._fields.items()):
+            if field == self._field:
+                members.insert(0, (f"f{position}", Annotated[str, msgspec.Meta(min_length=1)] | int))
+            else:
+                members.append((f"f{position}", _HarmlessOrFloat if floats else _Harmless, msgspec.UNSET))
+        kind = msgspec.defstruct(
+            "Record",
+            members,
+            rename={f"f{position}": field for position, field in enumerate(self._fields)},
+            forbid_unknown_fields=True,
+            gc=False,
+        )
+        self._schema = list[kind]  # type: ignore[valid-type]  # made at run time
 
 
-def _all_harmless(records: list[dict[Any, Any]], number: Callable[[Any], Any] | None) -> bool:
-    # The same for slices in which some values are whole numbers, booleans or null.
-    try:
-        "".join(set().union(*records))
-        if number is not None and not all(map(str.strip, map(str, map(_not_null, map(number, records))))):
-            return False
-    except (TypeError, KeyError):
-        return False
-    return set(map(type, chain.from_iterable(map(_values, records)))) <= _HARMLESS
+def _finite(record: Mapping[str, Any], fields: Iterable[str]) -> bool:
+    return all(math.isfinite(value) for field in fields if type(value := record.get(field)) is float)
 
 
 def _not_null(value: object) -> object:
@@ -116,7 +176,7 @@ def _diagnose(record: dict[Any, Any], number_field: str | None) -> tuple[str | N
     if number_field is not None:
         if number_field not in record:
             return number_field, Reason.MISSING
-        if not str(_not_null(record[number_field])).strip():
+        if _not_null(record[number_field]) == "":
             return number_field, Reason.EMPTY
     for key, value in record.items():
         if (reason := _value_problem(value)) is not None:
