@@ -29,14 +29,14 @@ DEFINITION = {"Number": "msisdn", "first_name": "text", "ref": "numeric", "Messa
 FULL_WIDTH = str.maketrans("0123456789", "".join(chr(0xFF10 + digit) for digit in range(10)))
 
 SPELLINGS = (
-    "27{0}{1}{2}".format,
-    "+27 (0){0} {1} {2}".format,
-    "0{0}-{1}-{2}".format,
-    "0027{0}{1}{2}".format,
-    "+27\u00a0{0}\u00a0{1}\u00a0{2}".format,
-    "tel:+27-{0}-{1}-{2}".format,
-    "(0{0}) {1}.{2}".format,
-    lambda *parts: "0{0} {1} {2}".format(*parts).translate(FULL_WIDTH),
+    "27{}{}{}".format,
+    "+27 (0){} {} {}".format,
+    "0{}-{}-{}".format,
+    "0027{}{}{}".format,
+    "+27\u00a0{}\u00a0{}\u00a0{}".format,
+    "tel:+27-{}-{}-{}".format,
+    "(0{}) {}.{}".format,
+    lambda *parts: "0{} {} {}".format(*parts).translate(FULL_WIDTH),
 )
 
 

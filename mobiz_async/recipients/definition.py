@@ -149,8 +149,7 @@ class _Check:
         self._definition = definition
         self._number_field = next((field for field, kind in definition.items() if kind == "msisdn"), None)
         self._known: tuple[str, ...] | None = None
-        self._cells: Callable[[Any], Any] = itemgetter("")
-        self._checks: tuple[Callable[[Sequence[Any]], object], ...] = ()
+        self._checks: list[tuple[Callable[[Sequence[Any]], bool], Callable[[Any], Any]]] = []
 
     def __call__(self, records: list[Any], rows: Sequence[int]) -> Staged:
         if not records or self._all_good(records):
@@ -165,9 +164,7 @@ class _Check:
         if set(map(len, records)) != {len(fields)}:
             return False
         try:
-            cells = list(map(self._cells, records))
-            columns = zip(*cells, strict=True) if len(fields) > 1 else (cells,)
-            return all(check(column) for check, column in zip(self._checks, columns, strict=True))
+            return all([check(list(map(cell_of, records))) for check, cell_of in self._checks])
         except (KeyError, TypeError, UnicodeError):
             return False
 
@@ -178,10 +175,10 @@ class _Check:
         if self._number_field is not None and self._number_field not in fields:
             return False
         self._known = fields
-        self._cells = itemgetter(*fields)
-        self._checks = tuple(
-            _all_numbers if field == self._number_field else _COLUMNS[self._definition[field]] for field in fields
-        )
+        self._checks = [
+            (_all_numbers if field == self._number_field else _COLUMNS[self._definition[field]], itemgetter(field))
+            for field in fields
+        ]
         return True
 
     def _diagnose(self, record: Mapping[str, Any]) -> tuple[str | None, Reason] | None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import csv
-import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import Any
 
 from mobiz_async.errors import ConfigurationError, Reason
 from mobiz_async.recipients.columns import build_from_rows, field_sources
-from mobiz_async.recipients.files import BrokenFile, SourceFileError
+from mobiz_async.recipients.files import BrokenFile, SourceFileError, not_utf8
 from mobiz_async.recipients.phones import RUINED
 from mobiz_async.recipients.stages import BadRecord
 from mobiz_async.recipients.tables import SLICE, Table, TableOptions, checked_header, dropped_columns
@@ -19,12 +18,12 @@ from mobiz_async.recipients.tables import SLICE, Table, TableOptions, checked_he
 __all__ = ["open_delimited"]
 
 DELIMITERS = ",;\t|"
-_SEPARATOR_LINE = re.compile(r"sep=([^\r\n])\r?\n", re.IGNORECASE)
+_SEPARATOR_LINE = re.compile(rb"sep=([\x01-\x09\x20-\x7e])\r?\n", re.IGNORECASE)
 """What Excel writes before the header where the list separator is not the comma."""
 _SNIFFED_ROWS = 20
 
 
-def open_delimited(name: str, blocks: Iterator[str], options: TableOptions) -> Table:
+def open_delimited(name: str, blocks: Iterator[bytes], options: TableOptions) -> Table:
     """Read the header and return the table.
 
     Raises:
@@ -32,33 +31,35 @@ def open_delimited(name: str, blocks: Iterator[str], options: TableOptions) -> T
         ConfigurationError: the mapping names a column that is not there.
 
     """
-    try:
-        text = next(blocks, "")
-    except BrokenFile as error:
-        raise SourceFileError(name, str(error), 1) from None
     delimiter = options.delimiter
-    if separator := _SEPARATOR_LINE.match(text):
-        delimiter = delimiter or separator[1]
-        text = text[separator.end() :]
-    delimiter = delimiter or _sniff(text)
-    if len(delimiter) != 1:
-        raise ConfigurationError("a delimiter is one character")
     header = options.header
-    if header is None:
-        header, text = _read_header(name, text, delimiter)
-        if not header:
-            return Table((), iter(()))
+    try:
+        block = next(blocks, b"")
+        if separator := _SEPARATOR_LINE.match(block):
+            delimiter = delimiter or separator[1].decode()
+            block = block[separator.end() :]
+        delimiter = delimiter or _sniff(block)
+        if len(delimiter) != 1:
+            raise ConfigurationError("a delimiter is one character")
+        if header is None:
+            header, block = _read_header(block, delimiter)
+    except UnicodeDecodeError as error:
+        raise SourceFileError(name, f"header: {not_utf8(error)}") from None
+    except BrokenFile as error:
+        raise SourceFileError(name, f"header: {error}") from None
+    if not header:
+        return Table((), iter(()))
     reader = _Reader(name, checked_header(name, header), delimiter, options)
-    return Table(reader.fields, reader.slices(chain([text], blocks)))
+    return Table(reader.fields, reader.slices(chain([block], blocks)))
 
 
-def _sniff(text: str) -> str:
+def _sniff(block: bytes) -> str:
     """Return the delimiter that cuts the first rows into the most equal cells."""
     best, best_score = DELIMITERS[0], (0, 0)
-    sample = "".join(islice(io.StringIO(text, newline=""), _SNIFFED_ROWS))
+    sample = [line.decode(errors="replace") for line in block.splitlines(keepends=True)[:_SNIFFED_ROWS]]
     for delimiter in DELIMITERS:
         try:
-            rows = [row for row in csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter) if row]
+            rows = list(filter(None, csv.reader(sample, delimiter=delimiter)))
         except csv.Error:
             continue
         width = len(rows[0]) if rows else 1
@@ -68,14 +69,15 @@ def _sniff(text: str) -> str:
     return best
 
 
-def _read_header(name: str, text: str, delimiter: str) -> tuple[tuple[str, ...], str]:
-    """Return the first row that is not blank, and the text after it."""
-    lines = io.StringIO(text, newline="")
+def _read_header(block: bytes, delimiter: str) -> tuple[tuple[str, ...], bytes]:
+    """Return the first row that is not blank, and what comes after it."""
+    lines = block.splitlines(keepends=True)
+    reader = csv.reader(map(bytes.decode, lines), delimiter=delimiter, strict=True)
     try:
-        header = next(filter(None, csv.reader(lines, delimiter=delimiter, strict=True)), [])
+        header = next(filter(None, reader), [])
     except csv.Error:
-        raise SourceFileError(name, "its header cannot be read: the quotes do not pair") from None
-    return tuple(header), text[lines.tell() :]
+        raise BrokenFile("the quotes do not pair") from None
+    return tuple(header), b"".join(lines[reader.line_num :])
 
 
 class _Reader:
@@ -92,52 +94,73 @@ class _Reader:
             if source.template is None and source.field in options.phone_fields
         ]
         self._row = 0
+        self._lines_seen = -1
         self._suspicious = False
 
-    def slices(self, blocks: Iterator[str]) -> Iterator[list[Any]]:
-        """Yield slices of records; the rows of a fault are told right because all before it were counted."""
+    def slices(self, blocks: Iterator[bytes]) -> Iterator[list[Any]]:
+        """Yield slices of records; the row of a fault is told right because all before it were counted."""
         try:
             for block in blocks:
                 # Without quotes a row is a line and a cell is what stands between delimiters. From the first quote on
                 # only a parser knows where rows end.
-                lines = None if '"' in block else _lines(block)
-                if lines is None:
+                if b'"' in block:
                     yield from self._parsed(chain([block], blocks))
                     return
                 self._suspect(block)
+                lines = list(filter(None, block.splitlines()))
                 for start in range(0, len(lines), SLICE):
-                    yield self._made([line.split(self._delimiter) for line in lines[start : start + SLICE]])
+                    yield from self._read(self._split(lines[start : start + SLICE]))
         except BrokenFile as error:
             raise SourceFileError(self._name, str(error), self._row + 1) from None
 
-    def _parsed(self, blocks: Iterator[str]) -> Iterator[list[Any]]:
-        lines = chain.from_iterable(map(self._suspect, blocks))
-        reader = csv.reader(lines, delimiter=self._delimiter, strict=True)
-        fault: Exception | None = None
-        while fault is None:
-            rows: list[list[str]] = []
-            malformed = False
-            try:
-                # extend() keeps the rows that came before an exception; list(islice()) would lose them.
-                rows.extend(islice(reader, SLICE))
-                if not rows:
-                    return
-            except BrokenFile as error:
-                fault = error
-            except csv.Error as error:
-                fault = _fatal(str(error))
-                malformed = fault is None
-            made = self._made(rows)
-            if malformed:
-                made.append(BadRecord(None, Reason.MALFORMED))
-                self._row += 1
-            yield made
-        raise fault
+    def _split(self, lines: list[bytes]) -> Iterable[list[str]]:
+        delimiter = self._delimiter
+        try:
+            return [line.decode().split(delimiter) for line in lines]
+        except UnicodeDecodeError:
+            return (line.decode().split(delimiter) for line in lines)  # as far as it goes
 
-    def _suspect(self, block: str) -> Iterator[str]:
-        """Return the lines of ``block``; from the first one on that may hold a ruined number, rows are looked at."""
-        self._suspicious = self._suspicious or "\0" in block or "E+" in block or "e+" in block
-        return io.StringIO(block, newline="")
+    def _parsed(self, blocks: Iterator[bytes]) -> Iterator[list[Any]]:
+        lines = map(bytes.decode, chain.from_iterable(self._suspected_lines(blocks)))
+        reader = csv.reader(lines, delimiter=self._delimiter, strict=True)
+        while True:
+            before = self._row
+            yield from self._read(islice(reader, SLICE))
+            if self._row == before and reader.line_num == self._lines_seen:
+                return
+            self._lines_seen = reader.line_num
+
+    def _read(self, rows: Iterable[list[str]]) -> Iterator[list[Any]]:
+        """Yield the records of ``rows`` and, where one cannot be read, those before it first."""
+        read: list[list[str]] = []
+        fault: BrokenFile | None = None
+        malformed = False
+        try:
+            # extend() keeps the rows that came before an exception; list() would lose them.
+            read.extend(rows)
+        except BrokenFile as error:
+            fault = error
+        except UnicodeDecodeError as error:
+            fault = not_utf8(error)
+        except csv.Error as error:
+            fault = _fatal(str(error))
+            malformed = fault is None
+        made = self._made(read)
+        if malformed:
+            made.append(BadRecord(None, Reason.MALFORMED))
+            self._row += 1
+        yield made
+        if fault is not None:
+            raise fault
+
+    def _suspected_lines(self, blocks: Iterator[bytes]) -> Iterator[list[bytes]]:
+        for block in blocks:
+            self._suspect(block)
+            yield block.splitlines(keepends=True)
+
+    def _suspect(self, block: bytes) -> None:
+        """From the first block on that holds a NUL, look at each row."""
+        self._suspicious = self._suspicious or b"\0" in block
 
     def _made(self, rows: list[list[str]]) -> list[Any]:
         made: list[Any] | None = None
@@ -146,10 +169,19 @@ class _Reader:
                 made = self._build(rows)
             except ValueError:  # some row is blank or ragged
                 made = None
+        if made is not None and self._may_be_ruined(made):
+            made = None
         if made is None:
             made = [self._one(row) for row in rows if row]
         self._row += len(made)
         return made
+
+    def _may_be_ruined(self, made: list[dict[str, str]]) -> bool:
+        for _, field in self._phones:
+            column = "\n".join([record[field] for record in made])
+            if "E+" in column or "e+" in column:
+                return True
+        return False
 
     def _one(self, row: list[str]) -> dict[str, Any] | BadRecord:
         if len(row) != len(self._header):
@@ -161,15 +193,6 @@ class _Reader:
             if RUINED.fullmatch(row[place].strip()):
                 return BadRecord(field, Reason.RUINED)
         return self._build([row])[0]
-
-
-def _lines(block: str) -> list[str] | None:
-    """Return the lines of a block without blank ones, None where a lone carriage return leaves them to a parser."""
-    if "\r" in block:
-        block = block.replace("\r\n", "\n")
-        if "\r" in block:
-            return None
-    return list(filter(None, block.split("\n")))
 
 
 def _fatal(message: str) -> BrokenFile | None:

@@ -1,4 +1,4 @@
-"""Files of recipients as text: decompressed, decoded, and cut into blocks of whole lines.
+"""Files of recipients as UTF-8: decompressed, recoded, and cut into blocks of whole lines.
 
 Everything that can be wrong with the bytes of a file is found here, and each is told only after all whole lines before
 it have been handed over, so that whoever counts rows knows which row it hit.
@@ -21,13 +21,13 @@ import attrs
 
 from mobiz_async.errors import ConfigurationError, MobizError
 
-__all__ = ["MAX_LINE", "BinaryFile", "BrokenFile", "SourceFileError", "open_binary", "text_blocks"]
+__all__ = ["MAX_LINE", "BinaryFile", "BrokenFile", "SourceFileError", "line_blocks", "not_utf8", "open_binary"]
 
-BLOCK = 1 << 18
+BLOCK = 1 << 16
 """Bytes read at once."""
 
 MAX_LINE = 1 << 20
-"""Characters in one line, at most: what stands between an unbroken file of 100 MB and our memory."""
+"""Bytes in one line, at most: what stands between an unbroken file of 100 MB and our memory."""
 
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
@@ -176,7 +176,7 @@ def _zstd_reader(raw: _Readable) -> Callable[[int], bytes]:
 def _zstd_chunks(raw: _Readable, zstandard: Any) -> Iterator[bytes]:
     # Frame by frame and by hand: the library's own file object takes the end of a truncated file for its end.
     frame = None
-    while packed := raw.read(BLOCK >> 4):
+    while packed := raw.read(BLOCK >> 2):
         while packed:
             if frame is None:
                 frame = zstandard.ZstdDecompressor().decompressobj()
@@ -204,10 +204,11 @@ def _guarded(read: Callable[[int], bytes], wanted: int) -> bytes:
         raise BrokenFile(error.strerror or "it cannot be read further") from error
 
 
-def text_blocks(file: BinaryFile, encoding: str | None = None) -> Iterator[str]:
-    """Yield the text of ``file`` in blocks that end with a line's end (the last one may not).
+def line_blocks(file: BinaryFile, encoding: str | None = None) -> Iterator[bytes]:
+    """Yield ``file`` as UTF-8, in blocks that end with a line's end (the last one may not).
 
-    ``encoding`` None means UTF-8, or what a byte order mark says.
+    ``encoding`` None means UTF-8, or what a byte order mark says. What is UTF-8 already is not looked at: decoding it
+    line by line is the reader's, and ``not_utf8`` the fault to tell.
 
     Raises (while iterating, and after every whole line before the fault):
         BrokenFile: truncated, damaged, not in the encoding, or a line is longer than ``MAX_LINE``.
@@ -223,7 +224,15 @@ def text_blocks(file: BinaryFile, encoding: str | None = None) -> Iterator[str]:
         is_text = False
     if not is_text:
         raise ConfigurationError(f"no text encoding is called {encoding!r}")
-    return _blocks(file, decoder, mark, name)
+    return _blocks(file, _as_it_is if name == "utf-8" else _Recoder(decoder, name), mark)
+
+
+def not_utf8(error: UnicodeDecodeError) -> BrokenFile:
+    """Return the fault for a line that is not UTF-8."""
+    return BrokenFile(
+        f"byte {error.start + 1:,} of its line is not UTF-8; if the file is in another encoding, "
+        "name it (encoding='cp1252' is what Excel often writes)"
+    )
 
 
 def _encoding_of(head: bytes, asked: str | None) -> tuple[int, str]:
@@ -234,46 +243,55 @@ def _encoding_of(head: bytes, asked: str | None) -> tuple[int, str]:
     return 0, asked or "utf-8"
 
 
-def _blocks(file: BinaryFile, decoder: codecs.IncrementalDecoder, mark: int, encoding: str) -> Iterator[str]:
-    carry = ""
-    offset = 0
+Recode = Callable[[bytes], tuple[bytes, BrokenFile | None]]
+"""A block (empty at the end of the file) to UTF-8, up to where it is not text, and the fault there."""
+
+
+def _blocks(file: BinaryFile, recode: Recode, mark: int) -> Iterator[bytes]:
+    carry = b""
     fault: BrokenFile | None = None
     at_end = False
     while not at_end and fault is None:
         try:
             block = _guarded(file.read, BLOCK)
         except BrokenFile as error:
-            fault, block, text = error, b"", ""
+            fault = error
         else:
             at_end = not block
-            skipped, block = block[:mark], block[mark:]
-            mark -= len(skipped)
-            offset += len(skipped)
-            text, fault = _decode(decoder, block, offset, encoding)
-        offset += len(block)
-        carry += text
-        cut = carry.rfind("\n") + 1 or carry.rfind("\r", 0, -1) + 1
+            block, mark = block[mark:], max(mark - len(block), 0)
+            if block or at_end:
+                block, fault = recode(block)
+            carry += block
+        cut = carry.rfind(b"\n") + 1 or carry.rfind(b"\r", 0, -1) + 1
         if at_end and fault is None:
             cut = len(carry)
         whole, carry = carry[:cut], carry[cut:]
         if whole:
             yield whole
         if len(carry) > MAX_LINE and fault is None:
-            fault = BrokenFile(f"a line is longer than {MAX_LINE:,} characters")
+            fault = BrokenFile(f"a line is longer than {MAX_LINE:,} bytes")
     if fault is not None:
         raise fault
 
 
-def _decode(
-    decoder: codecs.IncrementalDecoder, block: bytes, offset: int, encoding: str
-) -> tuple[str, BrokenFile | None]:
-    """Return the text of ``block``, up to where it is not text; ``offset`` is the block's first byte in the file."""
-    pending = len(decoder.getstate()[0])
-    try:
-        return decoder.decode(block, not block), None
-    except UnicodeDecodeError as error:
-        start = error.start - pending
-    return decoder.decode(block[: max(start, 0)]), BrokenFile(
-        f"byte {offset + start + 1:,} is not {encoding.upper()}; if the file is in another encoding, "
-        "name it (encoding='cp1252' is what Excel often writes)"
-    )
+def _as_it_is(block: bytes) -> tuple[bytes, BrokenFile | None]:
+    return block, None
+
+
+class _Recoder:
+    def __init__(self, decoder: codecs.IncrementalDecoder, encoding: str) -> None:
+        self._decoder = decoder
+        self._encoding = encoding
+        self._offset = 0
+
+    def __call__(self, block: bytes) -> tuple[bytes, BrokenFile | None]:
+        pending = len(self._decoder.getstate()[0])
+        fault: BrokenFile | None = None
+        try:
+            text = self._decoder.decode(block, not block)
+        except UnicodeDecodeError as error:
+            start = error.start - pending
+            text = self._decoder.decode(block[: max(start, 0)])
+            fault = BrokenFile(f"byte {self._offset + start + 1:,} is not {self._encoding.upper()}")
+        self._offset += len(block)
+        return text.encode("utf-8", "replace"), fault

@@ -10,7 +10,7 @@ import msgspec
 
 from mobiz_async.errors import Reason
 from mobiz_async.recipients.columns import build_from_mappings, field_sources
-from mobiz_async.recipients.files import BrokenFile, SourceFileError
+from mobiz_async.recipients.files import BrokenFile, SourceFileError, not_utf8
 from mobiz_async.recipients.stages import BadRecord
 from mobiz_async.recipients.tables import (
     REJECT_COLUMNS,
@@ -26,7 +26,7 @@ __all__ = ["open_json_lines"]
 _decoder = msgspec.json.Decoder(dict[str, Any])
 
 
-def open_json_lines(name: str, blocks: Iterator[str], options: TableOptions) -> Table:
+def open_json_lines(name: str, blocks: Iterator[bytes], options: TableOptions) -> Table:
     """Return the table of a file of objects, a line each.
 
     Raises:
@@ -36,10 +36,10 @@ def open_json_lines(name: str, blocks: Iterator[str], options: TableOptions) -> 
     """
     reader = _Reader(name, options)
     try:
-        first = next(blocks, "")
+        first = next(blocks, b"")
     except BrokenFile as error:
         raise SourceFileError(name, str(error), 1) from None
-    if first.lstrip().startswith("["):
+    if first.lstrip().startswith(b"["):
         raise SourceFileError(name, "it is a JSON array; JSON Lines has an object on each line (`jq -c .[]`)")
     return Table(reader.fields, reader.slices(chain([first], blocks)))
 
@@ -53,21 +53,20 @@ class _Reader:
         self._phones = sorted(options.phone_fields)
         self._drop: tuple[str, ...] | None = None
 
-    def slices(self, blocks: Iterator[str]) -> Iterator[list[Any]]:
+    def slices(self, blocks: Iterator[bytes]) -> Iterator[list[Any]]:
         row = 0
         try:
             for block in blocks:
-                made = self._made(block)
+                found, fault = _decoded(block)
+                made = self._made(found)
                 row += len(made)
                 yield made
+                if fault is not None:
+                    raise fault
         except BrokenFile as error:
             raise SourceFileError(self._name, str(error), row + 1) from None
 
-    def _made(self, block: str) -> list[Any]:
-        try:
-            found: list[Any] = _decoder.decode_lines(block)
-        except (msgspec.MsgspecError, RecursionError, UnicodeError):
-            found = [_decoded(line) for line in block.split("\n") if line.strip()]
+    def _made(self, found: list[Any]) -> list[Any]:
         self._drop_reject_columns(found)
         try:
             made = self._build(found) if self._sources else found
@@ -104,10 +103,26 @@ class _Reader:
         return record
 
 
-def _decoded(line: str) -> dict[str, Any] | BadRecord:
+def _decoded(block: bytes) -> tuple[list[Any], BrokenFile | None]:
+    """Return the object of each line that is not blank, and the fault that ended them."""
     try:
-        return _decoder.decode(line)
+        return _decoder.decode_lines(block), None
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        pass  # some line is bad: one by one
+    found: list[Any] = []
+    for line in block.splitlines():
+        try:
+            if text := line.decode().strip():
+                found.append(_decoded_line(text))
+        except UnicodeDecodeError as error:
+            return found, not_utf8(error)
+    return found, None
+
+
+def _decoded_line(text: str) -> dict[str, Any] | BadRecord:
+    try:
+        return _decoder.decode(text)
     except msgspec.ValidationError:
         return BadRecord(None, Reason.NOT_A_RECORD)
-    except (msgspec.MsgspecError, RecursionError, UnicodeError):
+    except (msgspec.MsgspecError, RecursionError):
         return BadRecord(None, Reason.MALFORMED)

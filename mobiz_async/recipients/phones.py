@@ -312,13 +312,28 @@ def _read_column(joined: str, count: int, *, mobile_only: bool) -> list[str]:
         joined = f"\n{joined}".replace("\ntel:", "\n")[1:]
     if joined.count("\n") != count - 1:
         return []
-    if ".0\n" in joined or joined.endswith(".0"):
+    if "." in joined and (".0\n" in joined or joined.endswith(".0")):
         joined = "\n".join(map(_fold, joined.split("\n")))
     cleaned = joined.encode("ascii", "replace").translate(None, _PUNCTUATION).decode()
+    if (numbers := _with_country_code(cleaned)) is not None and _API_COLUMN[mobile_only].fullmatch(numbers):
+        return numbers.split("\n")[:-1]
     tails = _LINES[mobile_only].findall(cleaned)
-    if "" in tails:
-        return [tail and "27" + tail for tail in tails]
-    return ("27" + "\n27".join(tails)).split("\n")
+    return [tail and "27" + tail for tail in tails]
+
+
+def _with_country_code(cleaned: str) -> str | None:
+    """Return ``cleaned`` with what stands before the national numbers replaced by 27, each line with its end.
+
+    Replacing text is twice as fast as an expression. It reads too much into some lines, which then are too short or
+    too long for the API's form and send the whole column to the expression. None where a + is out of place.
+    """
+    numbers = f"\n{cleaned}\n"
+    pluses = numbers.count("+")
+    if pluses:
+        if numbers.count("\n+27") != pluses:
+            return None
+        numbers = numbers.replace("+", "")
+    return numbers.replace("\n0027", "\n27").replace("\n270", "\n27").replace("\n0", "\n27")[1:]
 
 
 def _fold_column(joined: str) -> str:

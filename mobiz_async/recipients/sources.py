@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, Self, assert_never
 
 from mobiz_async.errors import ConfigurationError
 from mobiz_async.recipients.delimited import open_delimited
-from mobiz_async.recipients.files import BinaryFile, SourceFileError, open_binary, text_blocks
+from mobiz_async.recipients.files import BinaryFile, SourceFileError, line_blocks, open_binary
 from mobiz_async.recipients.jsonlines import open_json_lines
 from mobiz_async.recipients.sheets import open_excel, open_parquet
 from mobiz_async.recipients.stages import BadRecord
@@ -183,12 +183,12 @@ class Recipients:
                 opener = open_excel if form is FileFormat.EXCEL else open_parquet
                 return opener(file.name, file.raw, self._options)
             case FileFormat.JSON_LINES:
-                return open_json_lines(file.name, text_blocks(file, self._encoding), self._options)
+                return open_json_lines(file.name, line_blocks(file, self._encoding), self._options)
             case FileFormat.CSV:
                 options = self._options
                 if suffix in _TABS and options.delimiter is None:
                     options = TableOptions(options.mapping, options.phone_fields, "\t", options.header, options.sheet)
-                return open_delimited(file.name, text_blocks(file, self._encoding), options)
+                return open_delimited(file.name, line_blocks(file, self._encoding), options)
             case _:
                 assert_never(form)
 
