@@ -178,8 +178,9 @@ async def test_closing_loses_what_is_held_and_answers_nothing_more():
 
     with pytest.raises(OutcomeUnknownError):
         await task
-    with pytest.raises(RuntimeError, match="closed"):
-        await MobizClient(transport=fake).append("1", ["27821234567"])
+    async with client(fake) as another:
+        with pytest.raises(RuntimeError, match="transport is closed"):
+            await another.append("1", ["27821234567"])
 
 
 async def test_settings_that_name_no_key_are_enough_for_the_fake_but_not_for_the_network(monkeypatch):
