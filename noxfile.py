@@ -1,0 +1,40 @@
+"""What is run before a change goes in: ``nox`` for the ordinary sessions, ``nox -s chaos`` for the long proof."""
+
+import nox
+
+nox.needs_version = ">=2024.10.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.error_on_missing_interpreters = False
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["lint", "tests"]
+
+PYTHONS = ["3.11", "3.12", "3.13"]
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """The ordinary suite, with branch coverage, on every supported Python that is there."""
+    session.install("-e", ".[test]")
+    session.env["COVERAGE_FILE"] = f"{session.create_tmp()}/coverage"
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, format and types."""
+    session.install("-e", ".[dev]")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("mypy")
+
+
+@nox.session
+def chaos(session: nox.Session) -> None:
+    """Never twice, never lost, by fault injection: the full counts, ended after ten minutes at the latest."""
+    session.install("-e", ".[test]")
+    session.run(
+        "pytest", "tests/journal", "tests/chaos", "--durations=20", *session.posargs, env={"MOBIZ_CHAOS": "full"}
+    )
