@@ -3,6 +3,7 @@
 from mobiz_async.bulk import BulkRun
 from mobiz_async.client import DEFAULT_BASE_URL, MobizClient
 from mobiz_async.clock import Clock, SystemClock
+from mobiz_async.coalescing import Coalescer
 from mobiz_async.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -69,6 +70,7 @@ __all__ = [
     "ChunkOutcome",
     "ChunkState",
     "Clock",
+    "Coalescer",
     "ConfigurationError",
     "ConnectError",
     "Credentials",

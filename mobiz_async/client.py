@@ -5,18 +5,27 @@ from __future__ import annotations
 import asyncio
 import os
 import warnings
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
-import aiohttp
-
+from mobiz_async.arguments import (
+    Records,
+    as_list,
+    as_secret,
+    check_trigger_key,
+    intake_of,
+    key_of,
+    one_record,
+    raise_first,
+)
 from mobiz_async.batches import BatchSent, fan_out, receipt_of
 from mobiz_async.bulk import BulkRun
 from mobiz_async.chunking import MAX_CHUNK_BYTES, Chunk, Chunker
 from mobiz_async.clock import Clock, SystemClock
+from mobiz_async.coalescing import Coalescer
 from mobiz_async.delivery import Deliverer, Delivery
 from mobiz_async.errors import ConfigurationError
 from mobiz_async.journal import MemoryJournal
@@ -37,7 +46,6 @@ from mobiz_async.models import (
 )
 from mobiz_async.options import BulkOptions, BulkSettings
 from mobiz_async.pacing import Lane, Pace, Pacer
-from mobiz_async.recipients.intake import Intake
 from mobiz_async.recipients.shape import shape_stage
 from mobiz_async.recipients.stages import Problem
 from mobiz_async.transport import AiohttpTransport, Transport, check_base_url
@@ -46,17 +54,17 @@ from mobiz_async.wire import (
     SendTimeFormat,
     append_request,
     create_list_request,
-    encode,
     format_send_time,
     trigger_request,
 )
+
+if TYPE_CHECKING:
+    import aiohttp
 
 __all__ = ["DEFAULT_BASE_URL", "MobizClient"]
 
 DEFAULT_BASE_URL = "https://api.mobiz.co"
 """Vendor's reference: the host of every operation."""
-
-Records = Iterable[Any] | AsyncIterable[Any]
 
 
 class MobizClient:
@@ -93,6 +101,8 @@ class MobizClient:
         ``AttemptEvent`` after each attempt. Raises ``ConfigurationError`` for a missing key, or a ``base_url`` that is
         neither https nor on this machine, unless ``allow_insecure`` asks for it by name.
         """
+        # As secrets from the start: the frame of a constructor that raises ends up in error reports.
+        api_key, subscription_key = as_secret(api_key), as_secret(subscription_key)
         self._base_url = base_url or os.environ.get("MOBIZ_BASE_URL") or DEFAULT_BASE_URL
         self._username = username or os.environ.get("MOBIZ_USERNAME") or None
         self._clock: Clock = clock if clock is not None else SystemClock()
@@ -100,8 +110,8 @@ class MobizClient:
         self._pace = pace if pace is not None else Pace(concurrency=concurrency)
         if transport is None:
             credentials = Credentials(
-                _setting("api_key", api_key, "MOBIZ_API_KEY"),
-                _setting("subscription_key", subscription_key, "MOBIZ_SUBSCRIPTION_KEY"),
+                key_of("api_key", api_key, "MOBIZ_API_KEY"),
+                key_of("subscription_key", subscription_key, "MOBIZ_SUBSCRIPTION_KEY"),
             )
             url = check_base_url(self._base_url, allow_insecure=allow_insecure)
             transport = AiohttpTransport(credentials, url, timeouts, session)
@@ -141,15 +151,16 @@ class MobizClient:
         self._closing = True
         for run in self._runs:
             run.stop()
-        if self._active:
-            self._idle.clear()
-            try:
+        try:
+            if self._active:
+                self._idle.clear()
                 async with asyncio.timeout(timeout):
                     await self._idle.wait()
-            except TimeoutError:
-                # The transport closes under those that remain; each gets its verdict from that.
-                pass
-        await self._deliverer.transport.aclose()
+        except TimeoutError:
+            # The transport closes under those that remain; each gets its verdict from that.
+            pass
+        finally:
+            await self._deliverer.transport.aclose()
 
     def _check(self) -> None:
         if self._closing:
@@ -183,7 +194,10 @@ class MobizClient:
         attempts provably failed; ``OutcomeUnknownError`` when it may have been sent: it is then not sent again.
         """
         with self._operation():
-            return await self._single(trigger_request(trigger_key, _one_record(fields)))
+            check_trigger_key(trigger_key)
+            request = trigger_request(trigger_key, one_record(fields))
+            del fields  # an exception carries this frame, and error trackers print its locals
+            return await self._single(request)
 
     async def schedule(self, trigger_key: str, fields: Any, *, send_time: datetime | str) -> TriggerReceipt:
         """Schedule Message: ``trigger`` at ``send_time``, an aware datetime in the future, or a text sent as it is.
@@ -193,7 +207,10 @@ class MobizClient:
         """
         with self._operation():
             when = format_send_time(send_time, self._send_time_format, self._clock.wall())
-            return await self._single(trigger_request(trigger_key, _one_record(fields), send_time=when))
+            check_trigger_key(trigger_key)
+            request = trigger_request(trigger_key, one_record(fields), send_time=when)
+            del fields  # as in trigger
+            return await self._single(request)
 
     async def _single(self, request: Request) -> TriggerReceipt:
         delivery = await self._deliver(request, Lane.SINGLE)
@@ -232,8 +249,9 @@ class MobizClient:
     async def _many(
         self, trigger_key: str, rows: Records, batch_size: int, concurrency: int | None, when: str | None
     ) -> TriggerReport:
-        if batch_size < 1:
-            raise ConfigurationError("batch_size is at least 1")
+        check_trigger_key(trigger_key)
+        if batch_size < 1 or (concurrency is not None and concurrency < 1):
+            raise ConfigurationError("batch_size and concurrency are at least 1")
 
         async def send(batch: Chunk) -> BatchSent:
             request = trigger_request(trigger_key, batch.body, batch.count, when)
@@ -248,7 +266,7 @@ class MobizClient:
                 shape_stage(None),
                 chunk_size=batch_size,
                 max_bytes=MAX_CHUNK_BYTES,
-                on_problems=_raise_first,
+                on_problems=raise_first,
             )
             batches, posts, invalid = await fan_out(chunker, send, concurrency or self._pace.concurrency)
             report = TriggerReport(tuple(batches), posts, self._clock.monotonic() - started)
@@ -257,6 +275,44 @@ class MobizClient:
             error.report = report
             raise error
         return report
+
+    @asynccontextmanager
+    async def coalesce(
+        self,
+        trigger_key: str,
+        *,
+        max_batch: int = 100,
+        max_wait: float = 0.01,
+        max_queue: int = 10_000,
+        max_batches_in_flight: int = 8,
+        on_full: Literal[wait, fail] = "wait",
+        close_timeout: float = 30.0,
+    ) -> AsyncIterator[Coalescer]:
+        """Many single messages from any number of tasks, sent as few trigger batches.
+
+        What arrives within ``max_wait`` seconds, or up to ``max_batch``, goes as one POST; ``await otp.send(fields)``
+        returns the caller's own receipt, or raises its own copy of the batch's error. At most ``max_queue`` wait:
+        further callers wait for room, or with ``on_full="fail"`` get a ``NotSentError``. Leaving the block sends what
+        waits, for up to ``close_timeout`` seconds.
+        """
+
+        async def post(batch: list[bytes]) -> TriggerReceipt:
+            body = b"[" + b",".join(batch) + b"]"
+            return await self._single(trigger_request(trigger_key, body, len(batch)))
+
+        with self._operation():
+            coalescer = Coalescer(
+                post,
+                max_batch=max_batch,
+                max_wait=max_wait,
+                max_queue=max_queue,
+                max_batches_in_flight=max_batches_in_flight,
+                on_full=on_full,
+                prepare=one_record,
+                close_timeout=close_timeout,
+            )
+            async with coalescer:
+                yield coalescer
 
     # Lists
 
@@ -289,21 +345,23 @@ class MobizClient:
         with self._operation():
             chunker = Chunker(
                 rows,
-                _intake(_as_list(contacts), number_field).stage(),
+                intake_of(as_list(contacts), number_field).stage(),
                 chunk_size=MAX_RECORDS_PER_APPEND,
                 max_bytes=1 << 40,
-                on_problems=_raise_first,
+                on_problems=raise_first,
             )
-            chunk = await chunker.next()
-            more = await chunker.next() if chunk is not None else None
-            await chunker.aclose()
+            try:
+                chunk = await chunker.next()
+                more = await chunker.next() if chunk is not None else None
+            finally:
+                await chunker.aclose()
             if chunker.error is not None:
                 raise chunker.error
             if more is not None:
                 raise ConfigurationError("append takes at most 10,000 records; send_bulk takes any number")
             if chunk is None:
                 return AppendReceipt(0)
-            request = append_request(_as_list(contacts).id, chunk.body, chunk.count)
+            request = append_request(as_list(contacts).id, chunk.body, chunk.count)
             delivery = await self._deliver(request, Lane.BULK)
         answer = delivery.judged.answer
         assert answer is not None
@@ -333,8 +391,8 @@ class MobizClient:
     ) -> AsyncIterator[BulkRun]:
         """``send_bulk``, watched: a context manager giving a ``BulkRun`` to iterate, look at and stop."""
         asked = BulkOptions.of(options)
-        target = _as_list(contacts)
-        intake = _intake(target, asked.number_field, asked)
+        target = as_list(contacts)
+        intake = intake_of(target, asked.number_field, asked)
         identity = {
             "list id": target.id,
             "chunk size": str(asked.chunk_size),
@@ -361,45 +419,3 @@ class MobizClient:
                     yield run
             finally:
                 self._runs.discard(run)
-
-
-def _setting(name: str, value: str | Secret | None, variable: str) -> str | Secret:
-    found = value or os.environ.get(variable)
-    if not found:
-        raise ConfigurationError(f"no {name}: pass it to MobizClient, or set {variable}")
-    return found
-
-
-def _as_list(contacts: DataList | str | int) -> DataList:
-    made = contacts if isinstance(contacts, DataList) else DataList(contacts)
-    if not made.id:
-        raise ConfigurationError("the list id is empty")
-    return made
-
-
-def _intake(contacts: DataList, number_field: str | None, options: BulkOptions | None = None) -> Intake:
-    asked = options if options is not None else BulkOptions()
-    return Intake(
-        number_field=number_field or contacts.number_field or "Number",
-        common=asked.common,
-        rename=asked.rename,
-        region=asked.region,
-        mobile_only=asked.mobile_only,
-        definition=contacts.definition,
-        suppress=asked.suppress,
-        dedupe=asked.dedupe,
-    )
-
-
-_shape_one = shape_stage(None)
-
-
-def _one_record(fields: Any) -> bytes:
-    staged = _shape_one([fields], range(1, 2))
-    if staged.problems:
-        raise staged.problems[0].error()
-    return encode(staged.records[0])
-
-
-def _raise_first(problems: list[Problem]) -> None:
-    raise problems[0].error()

@@ -149,10 +149,10 @@ class Coalescer:
         max_queue: int = 10_000,
         max_batches_in_flight: int = 8,
         on_full: Literal["wait", "fail"] = "wait",
-        check: Callable[[Any], None] | None = None,
+        prepare: Callable[[Any], Any] | None = None,
         close_timeout: float | None = 30.0,
     ) -> None:
-        """Send through ``post``. ``check`` looks at each record before it is queued and raises ``InvalidRecordError``.
+        """Send through ``post``. What ``prepare`` makes of a record is queued; it raises ``InvalidRecordError`` at once.
 
         ``max_wait`` is in seconds. With ``max_queue`` records waiting to leave, the next callers wait outside
         (``on_full="wait"``) or get a ``NotSentError`` (``"fail"``). Raises ``ConfigurationError`` for a number that
@@ -170,7 +170,7 @@ class Coalescer:
         self._max_queue = max_queue
         self._max_in_flight = max_batches_in_flight
         self._fail_when_full = on_full == "fail"
-        self._check = check
+        self._prepare = prepare
         self._close_timeout = close_timeout
         self._in_flight: dict[asyncio.Task[None], _Batch] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -206,7 +206,7 @@ class Coalescer:
     async def send(self, fields: Any) -> TriggerReceipt:
         """Return the receipt for one object, sent along with whatever else arrives within ``max_wait``.
 
-        Raises what ``check`` raises, a ``RequestError`` that says what became of the batch, ``NotSentError`` when the
+        Raises what ``prepare`` raises, a ``RequestError`` that says what became of the batch, ``NotSentError`` when the
         queue is full and ``on_full`` is ``"fail"``, and ``RuntimeError`` after closing or from another event loop.
         """
         loop = asyncio.get_running_loop()
@@ -216,8 +216,8 @@ class Coalescer:
             self._loop = loop
         if self._closing:
             raise RuntimeError("this coalescer is closed")
-        if self._check is not None:
-            self._check(fields)
+        if self._prepare is not None:
+            fields = self._prepare(fields)
         call = _Call(fields, loop.time(), loop.create_future())
         if len(self._queue) < self._max_queue:
             self._queue.add(call, call.arrived)

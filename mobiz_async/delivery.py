@@ -16,7 +16,7 @@ import attrs
 from mobiz_async.clock import Clock
 from mobiz_async.models import AttemptEvent, EventHook, Outcome, RetryPolicy
 from mobiz_async.pacing import Lane, Pacer, Permit
-from mobiz_async.retrying import Again, Decision, decide, repeat
+from mobiz_async.retrying import Again, Decision, Enough, decide, repeat
 from mobiz_async.transport import Transport
 from mobiz_async.verdicts import Attempt, Failure, Judged, Stage, Verdict, classify
 from mobiz_async.wire import Request
@@ -107,7 +107,11 @@ class Deliverer:
             resend_unknown=resend_unknown,
             patient=patient,
         )
-        judged, _ = await repeat(course.attempt, lambda tried: tried[1], course.sleep)
+        try:
+            judged, _ = await repeat(course.attempt, _decided, course.sleep)
+        except asyncio.CancelledError as cancelled:
+            course.cancelled(cancelled)
+            raise
         return Delivery(judged, course.posts)
 
     def tell(self, event: AttemptEvent) -> None:
@@ -119,6 +123,10 @@ class Deliverer:
                 hook(event)
             except Exception as error:  # noqa: BLE001  an observer must not change what is observed
                 _log.warning("an event hook raised %s", type(error).__name__)
+
+
+def _decided(tried: tuple[Judged, Decision]) -> Decision:
+    return tried[1]
 
 
 class _Course:
@@ -149,20 +157,19 @@ class _Course:
         self._halt = halt
         self._stage = Stage.QUEUED
         self._counted = 0
+        self._began = self._started
+        self._told_all = False
         self.posts = 0
 
     async def attempt(self) -> tuple[Judged, Decision]:
-        self._stage = Stage.QUEUED
         permit = await self._admitted()
         if isinstance(permit, Failure):
             judged = self._judge(Attempt(Stage.QUEUED, failure=permit))
-            return judged, self._decide(judged)
+            decision = self._decide(judged)
+            self._tell(judged, decision)
+            return judged, decision
         try:
             judged = await self._post()
-        except asyncio.CancelledError as cancelled:
-            permit.settle(None)
-            self._cancelled(cancelled)
-            raise
         except BaseException:
             permit.settle(None)
             raise
@@ -172,6 +179,7 @@ class _Course:
         decision = self._decide(judged)
         delay = decision.after if isinstance(decision, Again) else None
         permit.settle(judged.verdict, judged.retry_after, delay)
+        self._tell(judged, decision)
         await self._hooks.after(judged)
         return judged, decision
 
@@ -184,6 +192,8 @@ class _Course:
 
     async def _admitted(self) -> Permit | Failure:
         """Return a permit, or why there is to be no attempt."""
+        if self._with.pacer.paused_until - self._with.clock.monotonic() > self._with.policy.max_retry_after:
+            return Failure.PAUSED
         admit = self._with.pacer.admit(self._lane, self._request.records, concurrency=self._concurrency)
         if self._halt is not None:
             permit = await _first(admit, self._halt.wait(), _unused)
@@ -202,14 +212,10 @@ class _Course:
         return permit
 
     async def _post(self) -> Judged:
-        clock = self._with.clock
         await self._hooks.before()
         self.posts += 1
-        started = clock.monotonic()
-        attempt = await self._with.transport.post(self._request, self._mark)
-        judged = self._judge(attempt)
-        self._tell(judged, clock.monotonic() - started)
-        return judged
+        self._began = self._with.clock.monotonic()
+        return self._judge(await self._with.transport.post(self._request, self._mark))
 
     def _mark(self, stage: Stage) -> None:
         self._stage = stage
@@ -231,16 +237,22 @@ class _Course:
             resend_unknown=self._resend_unknown,
         )
 
-    def _cancelled(self, error: asyncio.CancelledError) -> None:
+    def cancelled(self, error: asyncio.CancelledError) -> None:
+        """Tell what is known of an attempt that was broken off, or of a wait for one."""
+        if self._told_all:
+            return
         judged = self._judge(Attempt(self._stage, failure=Failure.CANCELLED))
-        self._tell(judged, 0.0)
+        self._tell(judged, Enough(Failure.CANCELLED))
         if judged.verdict.outcome is Outcome.UNKNOWN:
             error.add_note(
                 f"mobiz_async: {self._request.operation.value} was cancelled after it may have gone out; "
                 "its outcome is unknown"
             )
 
-    def _tell(self, judged: Judged, seconds: float) -> None:
+    def _tell(self, judged: Judged, decision: Decision) -> None:
+        begun = self._stage is not Stage.QUEUED
+        self._stage = Stage.QUEUED
+        self._told_all = isinstance(decision, Enough)
         if not self._with.events and not _log.isEnabledFor(logging.DEBUG):
             return
         self._with.tell(
@@ -250,9 +262,10 @@ class _Course:
                 verdict=judged.verdict.word,
                 status=judged.status,
                 records=self._request.records,
-                seconds=seconds,
+                seconds=self._with.clock.monotonic() - self._began if begun else 0.0,
                 attempt=self.posts,
                 bytes=len(self._request.body),
+                retry_in=decision.after if isinstance(decision, Again) else None,
             )
         )
 

@@ -142,12 +142,13 @@ async def test_an_error_that_cannot_be_copied_still_reaches_everybody():
 
 
 async def test_a_bad_record_fails_alone():
-    def check(record):
+    def prepare(record):
         if "A" not in record:
             raise InvalidRecordError(1, "A", Reason.MISSING)
+        return record
 
     server = Server()
-    async with Coalescer(server.post, max_batch=2, check=check) as otp:
+    async with Coalescer(server.post, max_batch=2, prepare=prepare) as otp:
         answers = await heard(await sending(otp, [{"A": "1"}, {"B": "x"}, {"A": "2"}]))
     assert server.batches == [["1", "2"]]
     assert [type(answer) for answer in answers] == [TriggerReceipt, InvalidRecordError, TriggerReceipt]

@@ -1,0 +1,88 @@
+"""What callers hand to a client, made into what its operations take; what cannot be is refused before anything is sent."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import AsyncIterable, Iterable
+from typing import Any, Final
+
+from mobiz_async.chunking import ENCODING_ERRORS
+from mobiz_async.errors import ConfigurationError, InvalidRecordError, Reason
+from mobiz_async.models import DataList, Secret
+from mobiz_async.options import BulkOptions
+from mobiz_async.recipients.intake import Intake
+from mobiz_async.recipients.shape import shape_stage
+from mobiz_async.recipients.stages import Problem
+from mobiz_async.wire import encode
+
+__all__ = ["Records", "as_list", "as_secret", "check_trigger_key", "intake_of", "key_of", "one_record", "raise_first"]
+
+Records = Iterable[Any] | AsyncIterable[Any]
+
+_MISSING: Final = "no {name}: pass it to MobizClient, or set {variable}"
+
+
+def as_secret(value: str | Secret | None) -> Secret | None:
+    """Return a key that no traceback shows."""
+    return value if isinstance(value, Secret) or value is None else Secret(value)
+
+
+def key_of(name: str, given: Secret | None, variable: str) -> Secret:
+    """Return a key that was given, or the one in the environment; raise ``ConfigurationError`` where it cannot be one."""
+    found = given if given is not None and given.reveal() else Secret(os.environ.get(variable, ""))
+    if not found.reveal():
+        raise ConfigurationError(_MISSING.format(name=name, variable=variable))
+    if not found.reveal().isprintable() or found.reveal() != found.reveal().strip():
+        raise ConfigurationError(f"{name} has white space around it or a line break in it: see {variable}")
+    return found
+
+
+def check_trigger_key(trigger_key: str) -> None:
+    """Raise ``ConfigurationError`` unless it is text with something in it."""
+    if not isinstance(trigger_key, str) or not trigger_key.strip():
+        raise ConfigurationError("the trigger key is empty, or no text")
+
+
+def as_list(contacts: DataList | str | int) -> DataList:
+    """Return a list by its id, or the list itself."""
+    made = contacts if isinstance(contacts, DataList) else DataList(contacts)
+    if not made.id:
+        raise ConfigurationError("the list id is empty")
+    return made
+
+
+def intake_of(contacts: DataList, number_field: str | None, options: BulkOptions | None = None) -> Intake:
+    """Return what is done to the records of a run, or of one append, before they go."""
+    asked = options if options is not None else BulkOptions()
+    return Intake(
+        number_field=number_field or contacts.number_field or "Number",
+        common=asked.common,
+        rename=asked.rename,
+        region=asked.region,
+        mobile_only=asked.mobile_only,
+        definition=contacts.definition,
+        suppress=asked.suppress,
+        dedupe=asked.dedupe,
+    )
+
+
+_shape_one = shape_stage(None)
+
+
+def one_record(fields: Any) -> bytes:
+    """Return the one object of a trigger, encoded; raise ``InvalidRecordError`` where it cannot be."""
+    staged = _shape_one([fields], range(1, 2))
+    reason, field = Reason.NOT_ENCODABLE, None
+    if staged.problems:
+        reason, field = staged.problems[0].reason, staged.problems[0].field
+    else:
+        with contextlib.suppress(*ENCODING_ERRORS):
+            return encode(staged.records[0])
+    del fields, staged  # an exception carries this frame, and error trackers print its locals
+    raise InvalidRecordError(1, field, reason)
+
+
+def raise_first(problems: list[Problem]) -> None:
+    """Be the end of reading at the first record that cannot be sent."""
+    raise problems[0].error()
