@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import Any, Literal, Self, TYPE_CHECKING, Unpack
 
 from mobiz_async.arguments import (
     Records,
@@ -285,7 +285,7 @@ class MobizClient:
         max_wait: float = 0.01,
         max_queue: int = 10_000,
         max_batches_in_flight: int = 8,
-        on_full: Literal[wait, fail] = "wait",
+        on_full: Literal["wait", "fail"] = "wait",
         close_timeout: float = 30.0,
     ) -> AsyncIterator[Coalescer]:
         """Many single messages from any number of tasks, sent as few trigger batches.

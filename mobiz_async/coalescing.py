@@ -152,7 +152,7 @@ class Coalescer:
         prepare: Callable[[Any], Any] | None = None,
         close_timeout: float | None = 30.0,
     ) -> None:
-        """Send through ``post``. What ``prepare`` makes of a record is queued; it raises ``InvalidRecordError`` at once.
+        """Send through ``post``. What ``prepare`` makes of a record is queued; it may refuse one.
 
         ``max_wait`` is in seconds. With ``max_queue`` records waiting to leave, the next callers wait outside
         (``on_full="wait"``) or get a ``NotSentError`` (``"fail"``). Raises ``ConfigurationError`` for a number that
