@@ -159,6 +159,7 @@ class _Course:
         self._counted = 0
         self._began = self._started
         self._told_all = False
+        self._in_doubt: Judged | None = None
         self.posts = 0
 
     async def attempt(self) -> tuple[Judged, Decision]:
@@ -167,7 +168,7 @@ class _Course:
             judged = self._judge(Attempt(Stage.QUEUED, failure=permit))
             decision = self._decide(judged)
             self._tell(judged, decision)
-            return judged, decision
+            return self._proven(judged), decision
         try:
             judged = await self._post()
         except BaseException:
@@ -180,8 +181,17 @@ class _Course:
         delay = decision.after if isinstance(decision, Again) else None
         permit.settle(judged.verdict, judged.retry_after, delay)
         self._tell(judged, decision)
-        await self._hooks.after(judged)
-        return judged, decision
+        proven = self._proven(judged)
+        await self._hooks.after(proven)
+        return proven, decision
+
+    def _proven(self, judged: Judged) -> Judged:
+        """Return what all attempts prove: that the last one was not applied says nothing about an earlier one."""
+        if judged.verdict.outcome is Outcome.UNKNOWN:
+            self._in_doubt = judged
+        elif judged.verdict.outcome is Outcome.NOT_SENT and self._in_doubt is not None:
+            return self._in_doubt
+        return judged
 
     async def sleep(self, seconds: float) -> None:
         """Wait for the next attempt, or until there is to be none."""

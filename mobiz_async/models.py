@@ -497,9 +497,13 @@ class AttemptEvent:
     records: int
     seconds: float
     attempt: int
-    """1 for the first."""
+    """1 for the first; 0 where none was begun, as when the caller cancelled while it waited for its turn."""
     bytes: int = 0
+    retry_in: float | None = None
+    """Seconds after which it is sent again; None: this was the last word, so ``records`` are settled as ``outcome``."""
 
 
 EventHook = Callable[[AttemptEvent], None]
-"""Called on the event loop after each attempt; what it raises is logged and otherwise ignored."""
+"""Called on the event loop after each attempt, in the task and context of whoever asked for it; what it raises is
+logged and otherwise ignored. A request that ends without another attempt, while it waits for its turn, is told as well
+(verdict ``not_started``), so that the events without ``retry_in`` account for every request."""
