@@ -66,22 +66,25 @@ async def fan_out(
             )
         )
 
-    async with asyncio.TaskGroup() as group:
-        while not halt.is_set():
-            try:
-                batch = await chunker.next()
-            except InvalidRecordError as error:
-                invalid = error
-                break
-            if batch is None:
-                break
-            await slots.acquire()
-            if halt.is_set():
-                outcomes.append(BatchOutcome(batch.index, batch.first_record, batch.count, Outcome.NOT_SENT))
-                break
-            task = group.create_task(one(batch))
-            if batch.index == 0:
-                await asyncio.wait([task])
-    await chunker.aclose()
+    try:
+        async with asyncio.TaskGroup() as group:
+            while not halt.is_set():
+                try:
+                    batch = await chunker.next()
+                except InvalidRecordError as error:
+                    # Without the frames it came through: error trackers print their locals, which are records.
+                    invalid = error.with_traceback(None)
+                    break
+                if batch is None:
+                    break
+                await slots.acquire()
+                if halt.is_set():
+                    outcomes.append(BatchOutcome(batch.index, batch.first_record, batch.count, Outcome.NOT_SENT))
+                    break
+                task = group.create_task(one(batch))
+                if batch.index == 0:
+                    await asyncio.wait([task])
+    finally:
+        await chunker.aclose()
     outcomes.sort(key=lambda outcome: outcome.index)
     return outcomes, posts, invalid

@@ -23,7 +23,7 @@ from mobiz_async.errors import Reason, SourceError
 from mobiz_async.recipients.stages import Problem, Stage, runs
 from mobiz_async.wire import encode, encode_into
 
-__all__ = ["MAX_CHUNK_BYTES", "Chunk", "Chunker", "Slices", "digest"]
+__all__ = ["ENCODING_ERRORS", "MAX_CHUNK_BYTES", "Chunk", "Chunker", "Slices", "digest"]
 
 MAX_CHUNK_BYTES = 4 << 20
 """Default limit of a body. The vendor names none; gateways commonly take more than this."""
@@ -34,7 +34,7 @@ LONGEST_HOLD = 0.001
 """Seconds after which the loop is let go, and of a single slice before slices get smaller."""
 
 _COMMA, _CLOSING_BRACKET = b",]"
-_ENCODING_ERRORS = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
+ENCODING_ERRORS = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 
 
 @attrs.frozen(eq=False)
@@ -205,7 +205,7 @@ class Chunker:
         try:
             # "[a," + "[b,c]" over its last byte, which is put back: "[a,b,c,", without a copy.
             encode_into(records, body, end - 1)
-        except _ENCODING_ERRORS:
+        except ENCODING_ERRORS:
             fits = False
         else:
             fits = len(body) <= self._max_bytes
@@ -223,7 +223,7 @@ class Chunker:
             reason = None
             try:
                 encoded = encode(self._waiting[0])
-            except _ENCODING_ERRORS:
+            except ENCODING_ERRORS:
                 reason = Reason.NOT_ENCODABLE
             else:
                 if len(encoded) + len(b"[]") > self._max_bytes:
