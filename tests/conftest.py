@@ -1,0 +1,42 @@
+"""What every test may use: a shim for aioresponses, and an environment without anybody's keys."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiohttp import ClientResponse
+from aioresponses import aioresponses
+from aioresponses.core import RequestMatch
+
+
+@pytest.fixture(autouse=True)
+def no_keys_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test may depend on keys that happen to be set where it runs."""
+    for name in ("MOBIZ_API_KEY", "MOBIZ_SUBSCRIPTION_KEY", "MOBIZ_USERNAME", "MOBIZ_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def _needs_a_stream_writer() -> bool:
+    wanted = inspect.signature(ClientResponse.__init__).parameters
+    return "stream_writer" in wanted and "stream_writer" not in inspect.getsource(RequestMatch._build_response)
+
+
+class _Response(ClientResponse):
+    """What aioresponses makes where aiohttp's response wants to be told of the stream writer, and it does not know."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, stream_writer=SimpleNamespace(output_size=0), **kwargs)
+
+
+@pytest.fixture
+def mocked(monkeypatch: pytest.MonkeyPatch) -> Iterator[aioresponses]:
+    """aioresponses, for tests of statuses and mappings only: it bypasses the connector, middlewares and timeouts."""
+    with aioresponses() as mock:
+        if _needs_a_stream_writer():
+            monkeypatch.setattr(mock, "add", functools.partial(mock.add, response_class=_Response))
+        yield mock

@@ -1,0 +1,198 @@
+"""Who may import whom. The order of ``LAYERS`` is the architecture: each may import only from those above it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import attrs
+import pytest
+
+PACKAGE = "mobiz_async"
+ROOT = Path(__file__).parents[1] / PACKAGE
+
+LAYERS = (
+    "errors",
+    "clock",
+    "models",
+    "recipients",
+    "wire",
+    "verdicts",
+    "retrying",
+    "chunking",
+    "limits",
+    "pacing",
+    "transport",
+    "journal",
+    "delivery",
+    "splitting",
+    "books",
+    "chunk_life",
+    "options",
+    "batches",
+    "bulk",
+    "coalescing",
+    "arguments",
+    "client",
+    "__init__",
+    "sandbox",
+    "testing",
+    "cli",
+    "integrations",
+)
+
+ONLY_IN = {
+    "aiohttp": ("transport", "sandbox", "testing", "cli"),  # on the client's side all its exceptions end in transport
+    "yarl": ("transport", "sandbox", "testing", "cli"),
+    "tenacity": ("retrying",),
+    "cattrs": ("wire",),
+    "cattr": ("wire",),
+}
+
+MOST_LINES = 400
+LONGER = {
+    "models": "values only; it is being divided",
+    "journal.sqlite": "one table's statements beside the code that runs them; it is being divided",
+}
+
+
+@attrs.frozen
+class Import:
+    """One import statement that runs: who imports, what, and whether only when a function is called."""
+
+    importer: str
+    imported: str
+    lazily: bool
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.importer}:{self.line} imports {self.imported}"
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+@cache
+def modules() -> dict[str, Path]:
+    return {module_name(path): path for path in sorted(ROOT.rglob("*.py"))}
+
+
+def _is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+def _imports(node: ast.AST, importer: str, *, lazily: bool = False) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        if _is_type_checking(child):
+            continue
+        if isinstance(child, ast.Import):
+            for alias in child.names:
+                yield Import(importer, alias.name, lazily, child.lineno)
+        elif isinstance(child, ast.ImportFrom):
+            assert child.level == 0, f"{importer}:{child.lineno}: imports are absolute here"
+            for alias in child.names:
+                whole = f"{child.module}.{alias.name}"
+                known = whole.removeprefix(f"{PACKAGE}.") in modules()
+                yield Import(importer, whole if known else str(child.module), lazily, child.lineno)
+        else:
+            inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            yield from _imports(child, importer, lazily=lazily or inside)
+
+
+@cache
+def all_imports() -> list[Import]:
+    return [found for name, path in modules().items() for found in _imports(ast.parse(path.read_text("utf-8")), name)]
+
+
+def ours() -> list[Import]:
+    return [found for found in all_imports() if found.imported.partition(".")[0] == PACKAGE]
+
+
+def layer_of(module: str) -> int:
+    return LAYERS.index(module.removeprefix(f"{PACKAGE}.").partition(".")[0])
+
+
+def test_every_module_has_a_place_in_the_order() -> None:
+    homeless = [name for name in modules() if name.partition(".")[0] not in LAYERS]
+
+    assert homeless == []
+
+
+def test_imports_go_one_way_only() -> None:
+    wrong = [
+        str(found)
+        for found in ours()
+        if found.imported != PACKAGE and layer_of(found.imported) > layer_of(found.importer)
+    ]
+
+    assert wrong == []
+
+
+def test_nothing_inside_imports_from_the_package_root() -> None:
+    wrong = [str(found) for found in ours() if found.imported == PACKAGE]
+
+    assert wrong == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph: dict[str, set[str]] = {name: set() for name in modules()}
+    for found in ours():
+        imported = found.imported.removeprefix(f"{PACKAGE}.")
+        # A package's modules import their siblings while the package's own __init__ is being run: no circle.
+        if not found.importer.startswith(f"{imported}."):
+            graph[found.importer].add(imported)
+
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_the_sandbox_takes_nothing_from_the_client_but_values() -> None:
+    allowed = ("sandbox", "models", "errors")
+
+    wrong = [
+        str(found)
+        for found in ours()
+        if found.importer.partition(".")[0] == "sandbox"
+        and found.imported.removeprefix(f"{PACKAGE}.").partition(".")[0] not in allowed
+    ]
+
+    assert wrong == []
+
+
+@pytest.mark.parametrize("library", ONLY_IN)
+def test_a_library_that_has_one_home_is_imported_nowhere_else(library: str) -> None:
+    wrong = [
+        str(found)
+        for found in all_imports()
+        if found.imported.partition(".")[0] == library and found.importer.partition(".")[0] not in ONLY_IN[library]
+    ]
+
+    assert wrong == []
+
+
+def test_no_module_has_taken_on_a_second_job() -> None:
+    lines = {name: len(path.read_text("utf-8").splitlines()) for name, path in modules().items()}
+
+    assert {name: count for name, count in lines.items() if count > MOST_LINES and name not in LONGER} == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("from mobiz_async.client import MobizClient", ["wire:1 imports mobiz_async.client"]),
+        ("def f():\n    import mobiz_async.bulk", ["wire:2 imports mobiz_async.bulk"]),
+        ("if TYPE_CHECKING:\n    from mobiz_async.client import MobizClient", []),
+        ("from mobiz_async.errors import MobizError", []),
+    ],
+)
+def test_a_step_the_other_way_is_seen(source: str, expected: list[str]) -> None:
+    """The reading itself: what it takes for an import, and for one that never runs."""
+    found = list(_imports(ast.parse(source), "wire"))
+
+    assert expected == [str(one) for one in found if layer_of(one.imported) > layer_of("wire")]

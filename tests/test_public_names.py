@@ -1,0 +1,120 @@
+"""What is public: sorted, complete, documented, and importable with the required dependencies alone."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import mobiz_async
+
+PUBLIC = ("mobiz_async", "mobiz_async.errors", "mobiz_async.recipients", "mobiz_async.sandbox", "mobiz_async.testing")
+ROOT = Path(mobiz_async.__file__).parent
+EXTRAS = (
+    "click",
+    "rich",
+    "phonenumbers",
+    "pyarrow",
+    "python_calamine",
+    "zstandard",
+    "opentelemetry",
+    "prometheus_client",
+    "structlog",
+    "pydantic",
+    "pytest",
+    "hypothesis",
+)
+
+
+@pytest.fixture(params=PUBLIC)
+def module(request: pytest.FixtureRequest) -> ModuleType:
+    return importlib.import_module(request.param)
+
+
+def test_all_is_sorted_and_names_nothing_twice(module: ModuleType) -> None:
+    names = list(getattr(module, "__all__", []))
+
+    assert sorted(set(names), key=_constants_then_classes) == names
+
+
+def _constants_then_classes(name: str) -> tuple[int, str]:
+    return (0 if name.isupper() else 1 if name[0].isupper() else 2), name
+
+
+def test_every_name_in_all_is_there(module: ModuleType) -> None:
+    assert [name for name in getattr(module, "__all__", []) if not hasattr(module, name)] == []
+
+
+def test_the_root_exports_everything_that_it_imports() -> None:
+    tree = ast.parse((ROOT / "__init__.py").read_text("utf-8"))
+    imported = [alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names]
+
+    assert sorted([*imported, "__version__"]) == sorted({*mobiz_async.__all__, "__version__"})
+
+
+def test_the_root_has_no_logic() -> None:
+    tree = ast.parse((ROOT / "__init__.py").read_text("utf-8"))
+
+    assert {type(node) for node in tree.body} <= {ast.Expr, ast.ImportFrom, ast.Assign}
+
+
+def test_the_root_exports_every_exception() -> None:
+    assert set(mobiz_async.errors.__all__) <= set(mobiz_async.__all__)
+
+
+def test_every_public_name_has_a_docstring(module: ModuleType) -> None:
+    undocumented = []
+    for name in getattr(module, "__all__", []):
+        value = getattr(module, name)
+        if inspect.isclass(value) or inspect.isroutine(value):
+            if not inspect.getdoc(value):
+                undocumented.append(name)
+            undocumented.extend(f"{name}.{member}" for member in _undocumented_members(value))
+
+    assert undocumented == []
+
+
+def _undocumented_members(kind: object) -> list[str]:
+    if not inspect.isclass(kind):
+        return []
+    return [
+        name
+        for name, member in vars(kind).items()
+        if not name.startswith("_")
+        and (inspect.isroutine(member) or isinstance(member, property | classmethod | staticmethod))
+        and not inspect.getdoc(getattr(kind, name))
+    ]
+
+
+BLOCKED = """
+    import sys
+
+    class Blocked:
+        def find_spec(self, name, path=None, target=None):
+            if name.partition(".")[0] in {extras!r}:
+                raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+    sys.meta_path.insert(0, Blocked())
+    import {module}
+    print({module}.__name__)
+"""
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_importing_needs_no_extra(name: str) -> None:
+    program = textwrap.dedent(BLOCKED).format(extras=set(EXTRAS), module=name)
+
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+    assert (f"{name}\n", "") == (ran.stdout, ran.stderr)
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    assert (ROOT / "py.typed").exists()
