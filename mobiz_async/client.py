@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Literal, Self, TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from mobiz_async.arguments import (
     Records,
