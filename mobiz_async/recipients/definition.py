@@ -164,7 +164,7 @@ class _Check:
         if set(map(len, records)) != {len(fields)}:
             return False
         try:
-            return all([check(list(map(cell_of, records))) for check, cell_of in self._checks])
+            return all(check(list(map(cell_of, records))) for check, cell_of in self._checks)
         except (KeyError, TypeError, UnicodeError):
             return False
 

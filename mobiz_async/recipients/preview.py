@@ -1,0 +1,247 @@
+"""A look before sending: what is good, what is not and why, what it would take and what it would cost.
+
+Nothing is sent, nothing is kept: the records are read once, in flat memory, through the same stages as a bulk run.
+Counts and places only, never a number or a text, but for the characters that make messages longer.
+"""
+
+from __future__ import annotations
+
+import decimal
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+import msgspec
+
+from mobiz_async.errors import ConfigurationError, Reason
+from mobiz_async.models import MAX_RECORDS_PER_APPEND
+from mobiz_async.recipients import segments
+from mobiz_async.recipients.intake import Intake
+from mobiz_async.recipients.stages import Problem
+
+__all__ = ["BadRow", "Preview", "preview"]
+
+MAX_BODY = 4 << 20
+"""Bytes of a body at most, as a bulk run has it by default."""
+
+_SLICE = 250
+_PREFIX = 7
+"""Digits of a number that countries and prefixes are told by: the longest country code has three."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+@attrs.frozen
+class BadRow:
+    """A record that would not be sent: its row, from 1, the field (None: the record itself) and why."""
+
+    row: int
+    field: str | None
+    reason: Reason
+
+
+def _fixed(value: Mapping[str, int]) -> Mapping[str, int]:
+    return MappingProxyType(dict(value))
+
+
+@attrs.frozen(kw_only=True)
+class Preview:
+    """What sending would take. ``read = good + sum(held_back.values())``.
+
+    ``requests`` and ``bytes`` are the bodies to be posted. ``messages`` are the good records with a text, ``segments``
+    the SMS they make, ``encodings`` how many are GSM-7 and UCS-2, ``forced_by`` how many a character pushed into UCS-2
+    (the first such character of each). ``cost`` is segments times the price, None without a price. ``countries`` counts
+    good numbers by region: "ZA", "+1" where regions share a code, "other" where it is not known, which without the
+    extra ``phones`` is all but South Africa. ``prefixes`` counts them by the country code and two digits more. ``bad``
+    are the first bad rows.
+    """
+
+    read: int
+    good: int
+    held_back: Mapping[str, int] = attrs.field(converter=_fixed)
+    requests: int
+    bytes: int
+    messages: int
+    segments: int
+    encodings: Mapping[str, int] = attrs.field(converter=_fixed)
+    forced_by: Mapping[str, int] = attrs.field(converter=_fixed)
+    cost: decimal.Decimal | None
+    countries: Mapping[str, int] = attrs.field(converter=_fixed)
+    prefixes: Mapping[str, int] = attrs.field(converter=_fixed)
+    bad: tuple[BadRow, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what JSON takes; ``cost`` is text, so that no cent is lost."""
+        plain: dict[str, Any] = {
+            field.name: dict(value) if isinstance(value := getattr(self, field.name), Mapping) else value
+            for field in attrs.fields(Preview)
+        }
+        plain["cost"] = None if self.cost is None else str(self.cost)
+        plain["bad"] = [{"row": bad.row, "field": bad.field, "reason": bad.reason.value} for bad in self.bad]
+        return plain
+
+
+def preview(
+    records: Iterable[Any],
+    *,
+    definition: Mapping[str, str] | None = None,
+    number_field: str = "Number",
+    message_field: str = "Message",
+    region: str | None = "ZA",
+    mobile_only: bool = False,
+    common: Mapping[str, Any] | None = None,
+    suppress: Iterable[str] | None = None,
+    dedupe: str | None = None,
+    price_per_segment: decimal.Decimal | float | str | None = None,
+    chunk_size: int = MAX_RECORDS_PER_APPEND,
+    max_chunk_bytes: int = MAX_BODY,
+    first_bad: int = 10,
+) -> Preview:
+    """Read all ``records`` as a bulk run would and return what it would do with them.
+
+    ``region`` None leaves numbers as they are; the other settings are those of ``send_bulk``. An error of the source
+    itself (``SourceFileError``) is raised as it comes.
+
+    Raises:
+        ConfigurationError: ``price_per_segment`` is no amount, or a setting of the checks is wrong.
+
+    """
+    price = _price(price_per_segment)
+    stage = Intake(
+        number_field=number_field,
+        common=common,
+        region=region,
+        mobile_only=mobile_only,
+        definition=definition,
+        suppress=suppress,
+        dedupe=dedupe,
+    ).stage()
+    books = _Books(number_field, message_field, chunk_size, max_chunk_bytes, first_bad)
+    source = iter(records)
+    read = 0
+    while part := list(islice(source, _SLICE)):
+        staged = stage(part, range(read + 1, read + 1 + len(part)))
+        read += len(part)
+        books.hold_back(staged.problems)
+        books.count(staged.records, staged.rows)
+    return books.close(read, price)
+
+
+def _price(amount: decimal.Decimal | float | str | None) -> decimal.Decimal | None:
+    if amount is None:
+        return None
+    try:
+        price = decimal.Decimal(str(amount))
+    except decimal.InvalidOperation:
+        price = decimal.Decimal(-1)
+    if not price.is_finite() or price < 0:
+        raise ConfigurationError("price_per_segment is an amount of money, such as 0.25")
+    return price
+
+
+class _Books:
+    def __init__(
+        self, number_field: str, message_field: str, chunk_size: int, max_chunk_bytes: int, first_bad: int
+    ) -> None:
+        self._number_field = number_field
+        self._message_field = message_field
+        self._chunk_size = chunk_size
+        self._max_chunk_bytes = max_chunk_bytes
+        self._first_bad = first_bad
+        self._held_back: Counter[str] = Counter()
+        self._bad: list[BadRow] = []
+        self._good = self._segments = self._messages = 0
+        self._requests = self._bytes = 0
+        self._in_chunk = self._chunk_bytes = 0
+        self._encodings: Counter[str] = Counter()
+        self._forced_by: Counter[str] = Counter()
+        self._starts: Counter[str] = Counter()
+
+    def hold_back(self, problems: Sequence[Problem]) -> None:
+        for problem in problems:
+            self._held_back[problem.reason.value] += 1
+            if len(self._bad) < self._first_bad:
+                self._bad.append(BadRow(problem.row, problem.field, problem.reason))
+
+    def count(self, records: list[Any], rows: Sequence[int]) -> None:
+        for record, row in zip(records, rows, strict=True):
+            if not self._fill(len(_encode(record)) + 1):
+                self.hold_back([Problem(row, None, Reason.TOO_LARGE)])
+                continue
+            self._good += 1
+            self._starts[str(record.get(self._number_field))[:_PREFIX]] += 1
+            message = record.get(self._message_field)
+            if isinstance(message, str) and message:
+                self._count_message(message)
+
+    def _fill(self, size: int) -> bool:
+        """Put a record of ``size`` (with a comma or bracket after it) into the last chunk, or a new one."""
+        if size + 1 > self._max_chunk_bytes:
+            return False
+        full = self._in_chunk == self._chunk_size or self._chunk_bytes + size > self._max_chunk_bytes
+        if full or not self._in_chunk:
+            self._requests += 1
+            self._bytes += 1
+            self._in_chunk, self._chunk_bytes = 0, 1
+        self._in_chunk += 1
+        self._chunk_bytes += size
+        self._bytes += size
+        return True
+
+    def _count_message(self, message: str) -> None:
+        counted = segments.count(message)
+        self._messages += 1
+        self._segments += counted.parts
+        self._encodings[counted.encoding] += 1
+        if counted.forced_by is not None:
+            self._forced_by[counted.forced_by] += 1
+
+    def close(self, read: int, price: decimal.Decimal | None) -> Preview:
+        countries, prefixes = _places(self._starts)
+        return Preview(
+            read=read,
+            good=self._good,
+            held_back=_by_count(self._held_back),
+            requests=self._requests,
+            bytes=self._bytes,
+            messages=self._messages,
+            segments=self._segments,
+            encodings=_by_count(self._encodings),
+            forced_by=_by_count(self._forced_by),
+            cost=None if price is None else price * self._segments,
+            countries=_by_count(countries),
+            prefixes=_by_count(prefixes),
+            bad=tuple(self._bad),
+        )
+
+
+def _by_count(counter: Counter[str]) -> dict[str, int]:
+    return dict(counter.most_common())
+
+
+def _places(starts: Mapping[str, int]) -> tuple[Counter[str], Counter[str]]:
+    """Return how many numbers there are by country, and by country code and two digits."""
+    regions = _regions()
+    countries: Counter[str] = Counter()
+    prefixes: Counter[str] = Counter()
+    for start, count in starts.items():
+        code = next((start[:length] for length in (1, 2, 3) if start[:length] in regions), None)
+        countries["other" if code is None else regions[code]] += count
+        if code is not None:
+            prefixes[start[: len(code) + 2]] += count
+    return countries, prefixes
+
+
+def _regions() -> dict[str, str]:
+    """Return the region of each country code, "+1" for a code that regions share."""
+    try:
+        from phonenumbers import COUNTRY_CODE_TO_REGION_CODE  # noqa: PLC0415  # an extra
+    except ImportError:
+        return {"27": "ZA"}
+    return {
+        str(code): regions[0] if len(regions) == 1 and regions[0] != "001" else f"+{code}"
+        for code, regions in COUNTRY_CODE_TO_REGION_CODE.items()
+    }

@@ -1,0 +1,140 @@
+"""Records that did not go, in a file that can be mended and sent again.
+
+The file begins with the columns ``_row`` (of the source, from 1), ``_reason`` and ``_field``, and goes on with the
+record's own fields. ``open_recipients`` leaves those three out, so that the file, once mended, is a source like any
+other. It is readable by its owner only: unlike everything else that this package writes, it holds recipients' data.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+import msgspec
+
+from mobiz_async.errors import ConfigurationError
+from mobiz_async.models import ChunkOutcome
+from mobiz_async.recipients.stages import Problem
+from mobiz_async.recipients.tables import REJECT_COLUMNS
+
+__all__ = ["RejectsWriter"]
+
+_JSON_LINES = {".jsonl", ".ndjson", ".json"}
+
+
+class RejectsWriter:
+    """Writes rejected records to a CSV file, or to JSON Lines when the name ends in ``.jsonl``, ``.ndjson``, ``.json``.
+
+    In CSV all values are text: null becomes an empty cell, lists and objects JSON. JSON Lines keeps types. Each record
+    is handed to the system as it is written, so a killed program loses none. A record with fields that the
+    header lacks widens it, for which the file is written anew. A file without any record is removed on closing.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], fields: Iterable[str] | None = None, *, overwrite: bool = False
+    ) -> None:
+        """Create the file, mode 0600. ``fields`` is the header to begin with; by default the first record's fields.
+
+        Raises:
+            ConfigurationError: the file exists and ``overwrite`` is not given, or it cannot be created.
+
+        """
+        self._path = Path(path)
+        self._json = self._path.suffix.lower() in _JSON_LINES
+        self._fields = list(fields or ())
+        self.count = 0
+        """Records written so far."""
+        try:
+            self._file = _create(self._path, "w" if overwrite else "x")
+        except FileExistsError:
+            raise ConfigurationError(
+                f"{self._path} exists; records of an earlier run may be in it, so it is not written over unless asked"
+            ) from None
+        except OSError as error:
+            raise ConfigurationError(f"{self._path} cannot be written: {error.strerror}") from None
+        if not self._json:
+            self._write_row([*REJECT_COLUMNS, *self._fields])
+
+    def write(self, record: Any, *, row: int, reason: str, field: str | None = None) -> None:
+        """Write one record; one that is no mapping (a bad row of a file) leaves its own cells empty."""
+        cells = dict(record) if isinstance(record, Mapping) else {}
+        cells = {str(name): value for name, value in cells.items() if name not in REJECT_COLUMNS}
+        self.count += 1
+        if self._json:
+            line = msgspec.json.encode({"_row": row, "_reason": str(reason), "_field": field, **cells}, enc_hook=repr)
+            self._file.write(line.decode() + "\n")
+            self._file.flush()
+            return
+        if not cells.keys() <= set(self._fields):
+            self._widen([name for name in cells if name not in self._fields])
+        self._write_row([row, str(reason), field or "", *(_cell(cells.get(name)) for name in self._fields)])
+
+    def write_problem(self, problem: Problem) -> None:
+        """Write a record that a check held back."""
+        self.write(problem.record, row=problem.row, reason=problem.reason.value, field=problem.field)
+
+    def write_chunk(self, chunk: ChunkOutcome) -> None:
+        """Write the records of a chunk that still has its body, with its outcome as the reason.
+
+        A chunk whose outcome is ``unknown`` may have been sent: who sends such records again may reach people twice.
+        """
+        for row, record in chunk.records():
+            self.write(record, row=row, reason=chunk.outcome.value)
+
+    def _write_row(self, cells: list[Any]) -> None:
+        line = io.StringIO(newline="")
+        csv.writer(line).writerow(cells)
+        self._file.write(line.getvalue())
+        self._file.flush()
+
+    def _widen(self, names: list[str]) -> None:
+        """Give the header more columns, at its end; the rows there are get empty cells."""
+        self._fields += names
+        self._file.close()
+        wider = self._path.with_name(f".{self._path.name}.wider")
+        with self._path.open(encoding="utf-8", newline="") as narrow, _create(wider, "w") as file:
+            rows = csv.reader(narrow)
+            next(rows)
+            writer = csv.writer(file)
+            writer.writerow([*REJECT_COLUMNS, *self._fields])
+            writer.writerows([*row, *("" for _ in names)] for row in rows)
+        wider.replace(self._path)
+        self._file = self._path.open("a", encoding="utf-8", newline="")
+
+    def close(self) -> None:
+        """Close the file, and remove it when nothing was written. Twice is fine."""
+        if not self._file.closed:
+            self._file.close()
+            if not self.count:
+                self._path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close the file."""
+        self.close()
+
+
+def _create(path: Path, mode: str) -> TextIO:
+    flags = os.O_WRONLY | os.O_CREAT | (os.O_EXCL if mode == "x" else os.O_TRUNC)
+    descriptor = os.open(path, flags, 0o600)
+    path.chmod(0o600)  # a file that was there keeps its old mode otherwise
+    return os.fdopen(descriptor, "w", encoding="utf-8", newline="")
+
+
+def _cell(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case str():
+            return value
+    return msgspec.json.encode(value, enc_hook=repr).decode()
