@@ -201,7 +201,7 @@ class SQLiteJournal:
         """See ``Journal.open``. With ``identity`` None the file must exist."""
         if self._writer is not None:
             raise JournalError("the journal is in use by another run")
-        connection = await asyncio.to_thread(self._connect, create=identity is not None)
+        connection = await self._connected(create=identity is not None)
         self._writer = _Writer(connection)
         self._writer.start()
         try:
@@ -210,10 +210,24 @@ class SQLiteJournal:
             await self.close()
             raise
 
+    async def _connected(self, *, create: bool) -> sqlite3.Connection:
+        opening = asyncio.ensure_future(asyncio.to_thread(self._connect, create=create))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # The thread goes on all the same, and what it opens would keep the file locked.
+            await asyncio.wait([opening])
+            if opening.exception() is None:
+                opening.result().close()
+            raise
+
     def _connect(self, *, create: bool) -> sqlite3.Connection:
         try:
             if create:
-                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+                # Only where there is none: to close any descriptor of a file that this process has open would drop
+                # the lock on it (POSIX), and with it what keeps other processes out.
+                with contextlib.suppress(FileExistsError):
+                    os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             elif not self.path.exists():
                 raise JournalError(f"there is no journal at {self.path}")
             connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
@@ -366,9 +380,10 @@ def _intend(db: sqlite3.Connection, intent: Intent) -> None:
 
 
 def _compact(db: sqlite3.Connection) -> None:
-    """Give the space of dropped bodies back, and with it what they held, unless bodies are still needed."""
-    if db.execute("PRAGMA freelist_count").fetchone()[0] == 0:
-        return
+    """Give the space of dropped bodies back, and with it what they held, unless bodies are still needed.
+
+    Whether there is any cannot be asked: what is left of small bodies lies within pages that are in use.
+    """
     if db.execute("SELECT 1 FROM parts WHERE body IS NOT NULL LIMIT 1").fetchone() is None:
         db.execute("VACUUM")
 
