@@ -1,0 +1,305 @@
+"""The journal as a file: who may read it, who may open it, what stays in it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import stat
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mobiz_async.errors import JournalError
+from mobiz_async.journal import ChunkState, Event, SQLiteJournal
+from mobiz_async.journal.protocol import Intent, Settlement
+from mobiz_async.journal.sqlite import SCHEMA_VERSION
+
+IDENTITY = {"list id": "1"}
+OPEN_AND_SAY = """
+import asyncio, sys
+from mobiz_async.journal import SQLiteJournal
+from mobiz_async.errors import JournalError
+
+async def main():
+    journal = SQLiteJournal(sys.argv[1])
+    try:
+        await journal.open({"list id": "1"})
+    except JournalError as error:
+        print(error)
+    else:
+        print("opened", flush=True)
+        if sys.argv[2:] == ["hold"]:
+            sys.stdin.read()
+        await journal.close()
+
+asyncio.run(main())
+"""
+
+
+def body(number: int, size: int = 2) -> bytes:
+    return b"[" + b",".join(b'{"Number":"2782%07d"}' % (number * 1000 + item) for item in range(size)) + b"]"
+
+
+def intent(index: int, encoded: bytes, attempt: str = "a") -> Intent:
+    return Intent(index, 0, 2, ((index * 2 + 1, 2),), attempt, 0.0, encoded)
+
+
+async def elsewhere(path: Path, *arguments: str) -> asyncio.subprocess.Process:
+    """Open the journal in another process."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        OPEN_AND_SAY,
+        str(path),
+        *arguments,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+
+
+async def run_once(path: Path, events: list[Event], size: int = 2) -> None:
+    journal = SQLiteJournal(path)
+    await journal.open(IDENTITY)
+    for index, event in enumerate(events):
+        await journal.intend(intent(index, body(index, size)))
+        await journal.settle(Settlement(index, 0, "a", event, 1.0))
+    await journal.close()
+
+
+async def test_only_its_owner_may_read_it_whatever_the_umask(tmp_path):
+    before = os.umask(0)
+    try:
+        await run_once(tmp_path / "j", [Event.ACCEPT])
+    finally:
+        os.umask(before)
+
+    assert stat.S_IMODE((tmp_path / "j").stat().st_mode) == 0o600
+
+
+async def test_what_sqlite_writes_beside_it_is_as_private(tmp_path):
+    journal = SQLiteJournal(tmp_path / "j")
+    await journal.open(IDENTITY)
+    await journal.intend(intent(0, body(0)))
+
+    modes = {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
+
+    await journal.close()
+    assert modes == {0o600}
+
+
+async def test_a_second_process_is_refused_at_once_and_clearly(tmp_path):
+    journal = SQLiteJournal(tmp_path / "j")
+    await journal.open(IDENTITY)
+
+    said, _ = await (await elsewhere(tmp_path / "j")).communicate()
+
+    await journal.close()
+    assert said.decode().strip() == f"the journal {tmp_path / 'j'} is in use by another process"
+
+
+async def test_a_refused_opener_of_this_process_leaves_the_lock_against_others(tmp_path):
+    """Closing any descriptor of a file drops all of a process's POSIX locks on it: the refused one must open none."""
+    journal = SQLiteJournal(tmp_path / "j")
+    await journal.open(IDENTITY)
+    with pytest.raises(JournalError, match="in use"):
+        await SQLiteJournal(tmp_path / "j").open(IDENTITY)
+
+    said, _ = await (await elsewhere(tmp_path / "j")).communicate()
+
+    await journal.close()
+    assert said.decode().strip() == f"the journal {tmp_path / 'j'} is in use by another process"
+
+
+async def test_the_lock_of_a_killed_process_is_gone_with_it(tmp_path):
+    other = await elsewhere(tmp_path / "j", "hold")
+    assert other.stdout is not None
+    assert await other.stdout.readline() == b"opened\n"
+    journal = SQLiteJournal(tmp_path / "j")
+    with pytest.raises(JournalError, match="in use by another process"):
+        await journal.open(IDENTITY)
+
+    other.kill()
+    await other.wait()
+
+    assert await journal.open(IDENTITY) is False
+    await journal.close()
+
+
+@pytest.mark.parametrize("size", [2, 40, 3000], ids=["within a page", "a page", "many pages"])
+async def test_after_a_clean_run_no_recipient_is_left_in_the_file(tmp_path, size):
+    await run_once(tmp_path / "j", [Event.ACCEPT] * 5, size)
+
+    left = [file.name for file in tmp_path.iterdir() if b"2782" in file.read_bytes()]
+
+    assert left == []
+
+
+async def test_a_resumed_and_resolved_run_leaves_no_recipient_either(tmp_path):
+    await run_once(tmp_path / "j", [Event.ACCEPT, Event.LOSE, Event.NOT_SENT])
+    journal = SQLiteJournal(tmp_path / "j")
+    await journal.open(IDENTITY)
+    await journal.resolve(1, accepted=True)
+    await journal.intend(intent(2, body(2), "b"))
+    await journal.settle(Settlement(2, 0, "b", Event.ACCEPT, 1.0))
+    await journal.close()
+
+    assert b"2782" not in (tmp_path / "j").read_bytes()
+
+
+async def test_what_is_not_accepted_can_be_had_back_without_the_source(tmp_path):
+    await run_once(tmp_path / "j", [Event.ACCEPT, Event.REJECT, Event.LOSE])
+    journal = SQLiteJournal(tmp_path / "j")
+    await journal.open(None)
+
+    kept = [await journal.body(part.index, part.start) async for part in journal.parts() if part.has_body]
+
+    await journal.close()
+    assert [body(1), body(2)] == kept
+
+
+async def test_the_schema_of_a_newer_release_is_refused(tmp_path):
+    await run_once(tmp_path / "j", [Event.ACCEPT])
+    with sqlite3.connect(tmp_path / "j") as db:
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    db.close()
+
+    with pytest.raises(JournalError, match="written by a newer release"):
+        await SQLiteJournal(tmp_path / "j").open(IDENTITY)
+
+
+async def test_another_programs_database_is_refused_and_left_as_it_was(tmp_path):
+    with sqlite3.connect(tmp_path / "other") as db:
+        db.execute("CREATE TABLE theirs (a)")
+    db.close()
+    before = (tmp_path / "other").read_bytes()
+
+    with pytest.raises(JournalError, match="not a journal of this library"):
+        await SQLiteJournal(tmp_path / "other").open(IDENTITY)
+
+    assert before == (tmp_path / "other").read_bytes()
+
+
+async def test_a_database_of_another_application_without_tables_is_refused(tmp_path):
+    with sqlite3.connect(tmp_path / "other") as db:
+        db.execute("PRAGMA application_id = 77")
+        db.execute("CREATE TABLE gone (a)")
+        db.execute("DROP TABLE gone")
+    db.close()
+
+    with pytest.raises(JournalError, match="not a journal of this library"):
+        await SQLiteJournal(tmp_path / "other").open(IDENTITY)
+
+
+@pytest.mark.parametrize("content", [b"Number\n27821234567\n", b"x" * 5000], ids=["a short text", "a long text"])
+async def test_a_file_that_is_no_database_is_refused_and_left_as_it_was(tmp_path, content):
+    (tmp_path / "list.csv").write_bytes(content)
+
+    with pytest.raises(JournalError, match="cannot be used as a journal"):
+        await SQLiteJournal(tmp_path / "list.csv").open(IDENTITY)
+
+    assert content == (tmp_path / "list.csv").read_bytes()
+
+
+async def test_a_directory_or_a_missing_folder_is_refused(tmp_path):
+    for path in (tmp_path, tmp_path / "missing" / "j"):
+        with pytest.raises(JournalError, match="cannot be"):
+            await SQLiteJournal(path).open(IDENTITY)
+
+
+async def test_looking_into_a_journal_that_is_not_there_makes_none(tmp_path):
+    with pytest.raises(JournalError, match="there is no journal"):
+        await SQLiteJournal(tmp_path / "j").open(None)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_an_empty_file_becomes_a_journal(tmp_path):
+    (tmp_path / "j").touch()
+
+    await run_once(tmp_path / "j", [Event.REJECT])
+
+    journal = SQLiteJournal(tmp_path / "j")
+    await journal.open(IDENTITY)
+    assert [part.state async for part in journal.parts()] == [ChunkState.REJECTED]
+    await journal.close()
+
+
+async def test_used_before_it_is_open_it_says_so(tmp_path):
+    with pytest.raises(JournalError, match="not open"):
+        await SQLiteJournal(tmp_path / "j").intend(intent(0, body(0)))
+
+
+async def test_one_journal_object_serves_one_run_at_a_time(tmp_path):
+    journal = SQLiteJournal(tmp_path / "j")
+    await journal.open(IDENTITY)
+
+    with pytest.raises(JournalError, match="in use by another run"):
+        await journal.open(IDENTITY)
+
+    await journal.close()
+
+
+async def test_what_waits_together_is_written_in_order(tmp_path):
+    journal = SQLiteJournal(tmp_path / "j")
+    await journal.open(IDENTITY)
+
+    results: list[Any] = await asyncio.gather(
+        journal.intend(intent(0, body(0), "a1")),
+        journal.settle(Settlement(0, 0, "a1", Event.LOSE, 1.0)),
+        journal.intend(intent(0, body(0), "a2")),
+        journal.settle(Settlement(0, 0, "a1", Event.ACCEPT, 1.0)),
+        journal.settle(Settlement(0, 0, "a2", Event.ACCEPT, 1.0)),
+    )
+
+    await journal.close()
+    assert results == [None, True, None, False, True]
+
+
+async def test_a_refused_order_does_not_spoil_those_it_waits_with(tmp_path):
+    journal = SQLiteJournal(tmp_path / "j")
+    await journal.open(IDENTITY)
+
+    good, bad, other = await asyncio.gather(
+        journal.intend(intent(0, body(0))),
+        journal.intend(intent(0, body(0))),
+        journal.intend(intent(1, body(1))),
+        return_exceptions=True,
+    )
+
+    states = [part.state async for part in journal.parts()]
+    await journal.close()
+    assert (None, JournalError, None) == (good, type(bad), other)
+    assert states == [ChunkState.INTENDED] * 2
+
+
+async def test_a_caller_that_is_cancelled_leaves_its_write_in_order(tmp_path):
+    journal = SQLiteJournal(tmp_path / "j")
+    await journal.open(IDENTITY)
+    task = asyncio.create_task(journal.intend(intent(0, body(0))))
+    await asyncio.sleep(0)
+    task.cancel()
+
+    settled = await journal.settle(Settlement(0, 0, "a", Event.NOT_SENT, 1.0))
+
+    assert (settled, [part.state async for part in journal.parts()]) == (True, [ChunkState.PENDING])
+    await journal.close()
+
+
+async def test_opening_that_is_cancelled_leaves_the_file_free(tmp_path):
+    for _ in range(20):
+        task = asyncio.create_task(SQLiteJournal(tmp_path / "j").open(IDENTITY))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+        journal = SQLiteJournal(tmp_path / "j")
+        await journal.open(IDENTITY)
+        await journal.close()
+
+
+def test_its_repr_names_the_file_and_nothing_else():
+    assert repr(SQLiteJournal("run.journal")) == "SQLiteJournal('run.journal')"
