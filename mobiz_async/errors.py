@@ -89,14 +89,14 @@ class MobizError(Exception):
     """What a run had done when this error ended it; None outside runs."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Keyword-only arguments would make pickle call __init__ wrongly; state is restored as it was.
-        return _restore, (type(self), self.args, self.__dict__)
+        # Keyword-only arguments would make pickle call __init__ wrongly. The state comes apart from the making, since
+        # an error that ended a run holds the report, which holds the error.
+        return _restore, (type(self), self.args), self.__dict__
 
 
-def _restore(kind: type[MobizError], args: tuple[object, ...], state: dict[str, object]) -> MobizError:
+def _restore(kind: type[MobizError], args: tuple[object, ...]) -> MobizError:
     error = kind.__new__(kind)
     error.args = args
-    error.__dict__.update(state)
     return error
 
 

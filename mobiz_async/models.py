@@ -211,11 +211,18 @@ def _definition(value: Mapping[str, str] | None) -> Mapping[str, str] | None:
     return None if value is None else MappingProxyType(dict(value))
 
 
+def _list_id(value: object) -> str:
+    # str() would make a list "None" of None.
+    if not isinstance(value, (str, int)) or isinstance(value, bool):
+        raise ConfigurationError("a list id is text or a whole number")
+    return str(value)
+
+
 @attrs.frozen
 class DataList:
     """A list on the server. ``definition`` maps field to format, where it is known."""
 
-    id: str = attrs.field(converter=str)
+    id: str = attrs.field(converter=_list_id)
     """The vendor's ``list_id``: a string in one place and a number in others, held as text."""
     name: str | None = None
     definition: Mapping[str, str] | None = attrs.field(default=None, converter=_definition, hash=False)
@@ -223,6 +230,9 @@ class DataList:
     @definition.validator
     def _formats(self, _: object, value: Mapping[str, str] | None) -> None:
         check_definition(value or {})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return DataList, (self.id, self.name, None if self.definition is None else dict(self.definition))
 
     @property
     def number_field(self) -> str | None:
