@@ -1,0 +1,93 @@
+"""The command group: what it is made of, and how every way of ending becomes an exit code."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from mobiz_async.cli.demo import demo
+from mobiz_async.cli.exits import Exit, exit_of_error, table
+from mobiz_async.cli.journals import journal
+from mobiz_async.cli.local import sandbox
+from mobiz_async.cli.messages import create_list, schedule, trigger
+from mobiz_async.cli.send import send
+from mobiz_async.errors import MobizError
+
+__all__ = ["mobiz", "run"]
+
+_EPILOG = f"""\b
+Environment:
+  MOBIZ_API_KEY           the api_key of your account
+  MOBIZ_SUBSCRIPTION_KEY  the subscription key of the gateway
+  MOBIZ_USERNAME          for creating lists
+  MOBIZ_BASE_URL          another address than the vendor's, such as a sandbox's
+
+\b
+Exit codes:
+{table()}
+Where several apply: interrupted, credentials, unknown, usage, the rest."""
+
+
+class _Group(click.Group):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # Kept to tell how to go on after an interruption.
+        ctx.meta["mobiz.argv"] = tuple(args)
+        return super().parse_args(ctx, args)
+
+
+@click.group(
+    cls=_Group, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 88}
+)
+@click.version_option(package_name="mobiz-async", prog_name="mobiz")
+def mobiz() -> None:
+    """Send messages through Mobiz, from one to millions, and know what became of each.
+
+    Try `mobiz demo`: it needs no account and sends to nobody.
+    """
+
+
+for _command in (send, trigger, schedule, create_list, journal, sandbox, demo):
+    mobiz.add_command(_command)
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code; every error of ours is one line on standard error."""
+    arguments: dict[str, Any] = {} if argv is None else {"args": list(argv), "prog_name": "mobiz"}
+    try:
+        code = mobiz.main(standalone_mode=False, **arguments)
+    except click.Abort as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            _say("interrupted; what was on its way may have been sent")
+            return Exit.INTERRUPTED
+        _say("nothing was changed")
+        return Exit.INCOMPLETE
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except MobizError as error:
+        _say(f"error: {error}")
+        return exit_of_error(error)
+    except Exception as error:  # noqa: BLE001  # a mistake of ours: told without what it was working on
+        _say(_unexpected(error))
+        return Exit.INCOMPLETE
+    return code if isinstance(code, int) else Exit.OK
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+def _unexpected(error: BaseException) -> str:
+    """Return the traceback without what the exceptions say: their text might hold a recipient's data."""
+    lines: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        frames = traceback.format_list(traceback.extract_tb(cause.__traceback__))
+        lines[:0] = [*frames, f"{type(cause).__module__}.{type(cause).__qualname__}\n"]
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    trace = "".join(lines)
+    return f"{trace}error: this is a mistake in mobiz_async ({type(error).__name__}); please report the lines above"

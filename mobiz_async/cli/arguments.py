@@ -1,0 +1,70 @@
+"""What the command line's arguments may look like. No message repeats a value: it may be a number or a key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import datetime
+
+import click
+
+from mobiz_async.errors import ConfigurationError
+from mobiz_async.models import check_definition
+
+__all__ = ["PlainCommand", "assignments", "definition", "duration", "moment"]
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|)")
+_SECONDS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class PlainCommand(click.Command):
+    """A command that does not repeat arguments it has no use for."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse; raise UsageError with the number of the arguments left over, not with their text."""
+        ctx.allow_extra_args = True
+        rest = super().parse_args(ctx, args)
+        if rest and not ctx.resilient_parsing:
+            ctx.fail(f"{len(rest)} argument{'s' if len(rest) > 1 else ''} too many; is a quote missing?")
+        return rest
+
+
+def duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Return seconds, of a number of them or one with a unit: ``90``, ``90s``, ``30m``, ``2h``."""
+    if value is None:
+        return None
+    match = _DURATION.fullmatch(value.strip())
+    if match is None:
+        raise click.BadParameter("a duration is a number of seconds, or one with a unit: 90s, 30m, 2h", ctx, param)
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def moment(ctx: click.Context, param: click.Parameter, value: str) -> datetime:
+    """Return a moment of ISO 8601, which must have its offset: ``2026-12-01T08:00+02:00``."""
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter("a time is written 2026-12-01T08:00+02:00", ctx, param) from None
+    if found.utcoffset() is None:
+        raise click.BadParameter("the time needs its offset: 2026-12-01T08:00+02:00, or Z for UTC", ctx, param)
+    return found
+
+
+def assignments(pairs: Iterable[str], what: str = "a field is written NAME=VALUE") -> dict[str, str]:
+    """Return ``["A=1", "B=2"]`` as a mapping; raise ``ConfigurationError`` where one is none, or a name comes twice."""
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.strip():
+            raise ConfigurationError(what)
+        if name.strip() in found:
+            raise ConfigurationError(f"field {name.strip()!r} is given twice")
+        found[name.strip()] = value
+    return found
+
+
+def definition(pairs: Iterable[str]) -> dict[str, str]:
+    """Return ``["Number=msisdn", ...]`` as a list's definition; raise ``ConfigurationError`` where it cannot be one."""
+    found = assignments(pairs, "a field is written NAME=FORMAT, such as Number=msisdn")
+    check_definition(found)
+    return found

@@ -1,0 +1,174 @@
+"""`mobiz demo`: a million recipients from a file to a local Mobiz, and then the two compare their books."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+from rich.table import Table
+from rich.text import Text
+
+from mobiz_async.cli import spellings
+from mobiz_async.cli.arguments import PlainCommand
+from mobiz_async.cli.exits import Exit, exit_of_report
+from mobiz_async.cli.interruption import Interruption
+from mobiz_async.cli.reporting import report_table, report_value
+from mobiz_async.cli.screen import Screen, json_option, quiet_option
+from mobiz_async.cli.sending import Source, conduct
+from mobiz_async.client import MobizClient
+from mobiz_async.errors import MobizError
+from mobiz_async.models import BulkReport, DataList
+from mobiz_async.options import BulkSettings
+from mobiz_async.recipients.sources import open_recipients
+from mobiz_async.sandbox import SandboxProcess
+
+__all__ = ["Arrived", "demo", "peak_megabytes"]
+
+_DEFINITION = {"Number": "msisdn", "Name": "text", "Message": "text"}
+_MAPPING = {
+    "Number": "cell",
+    "Name": "first_name",
+    "Message": "Hi {first_name}, your parcel is at our {town} counter. Reply STOP to opt out.",
+}
+_GRACE = 10.0
+_KIBIBYTES_PER_UNIT = 1 if sys.platform != "darwin" else 1 / 1024
+"""Linux counts ``ru_maxrss`` in KiB, macOS in bytes."""
+
+
+def peak_megabytes() -> float | None:
+    """Return the most memory that this process has held at any time, in MB; None where the system does not say."""
+    try:
+        import resource  # noqa: PLC0415  # not on Windows
+    except ImportError:
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIBIBYTES_PER_UNIT * 1024 / 1e6
+
+
+@attrs.frozen
+class Arrived:
+    """What the sandbox says has arrived in the list: applications, different numbers, those applied more than once."""
+
+    records: int
+    distinct: int
+    repeated: int
+
+    @classmethod
+    def of(cls, summary: dict[str, Any], contacts: DataList) -> Arrived:
+        """Read them from the sandbox's summary."""
+        totals = summary["lists"][contacts.id]
+        return cls(totals["records"], totals["distinct"], totals["repeated"])
+
+    def differences(self, report: BulkReport, wanted: int) -> list[str]:
+        """Return in what the sandbox, the report and the file disagree; nothing, if all is well."""
+        checks = (
+            (report.read == wanted, f"the file has {wanted:,} records, and {report.read:,} were read"),
+            (report.accepted == wanted, f"{report.accepted:,} of {wanted:,} records were accepted"),
+            (self.records == report.accepted, f"accepted {report.accepted:,}, arrived {self.records:,}"),
+            (self.distinct == wanted, f"{wanted:,} different numbers were sent, {self.distinct:,} arrived"),
+            (self.repeated == 0, f"{self.repeated:,} numbers arrived more than once"),
+        )
+        return [text for good, text in checks if not good]
+
+
+@click.command(cls=PlainCommand, short_help="Send a million made-up recipients to a local Mobiz.")
+@click.option(
+    "--records",
+    metavar="N",
+    type=click.IntRange(1, spellings.MOST),
+    default=1_000_000,
+    show_default=True,
+    help="How many recipients.",
+)
+@json_option
+@quiet_option
+def demo(*, records: int, as_json: bool, quiet: bool) -> int:
+    """Send made-up recipients through the real client to a local Mobiz, and compare what was sent with what arrived.
+
+    It starts the server in a process of its own, writes a file of South African numbers in ten spellings, sends it over
+    a real socket, and removes everything again. It needs no account and sends to nobody.
+    """
+    return asyncio.run(_demo(records, Screen(quiet, as_json)))
+
+
+async def _demo(records: int, screen: Screen) -> int:
+    with Interruption(_GRACE, screen.tell) as interruption:
+        try:
+            return await _show(records, screen, interruption)
+        except asyncio.CancelledError:
+            if interruption.exit is None or not interruption.absorb():
+                raise
+            screen.tell("interrupted before anything was sent")
+            return interruption.exit
+
+
+async def _show(records: int, screen: Screen, interruption: Interruption) -> int:
+    keys = secrets.token_hex(16), secrets.token_hex(16)
+    with tempfile.TemporaryDirectory(prefix="mobiz-demo-") as folder:
+        path = Path(folder) / "recipients.csv"
+        async with SandboxProcess(api_key=keys[0], subscription_key=keys[1]) as server:
+            await _write(path, records, screen)
+            settings = BulkSettings(region="ZA")
+            async with MobizClient(*keys, "sandbox-user", base_url=server.base_url) as mobiz:
+                contacts = await mobiz.create_list("Demo", _DEFINITION)
+                screen.remark(f"sending it to list {contacts.id} at {server.base_url}")
+                with open_recipients(path, mapping=_MAPPING) as recipients:
+                    source = Source(path.name, recipients, recipients)
+                    report, error = await conduct(mobiz, contacts, source, settings, screen, interruption)
+            peak = peak_megabytes()
+            screen.show("", report_table(report, f"{path.name} to list {contacts.id}"))
+            code = exit_of_report(report, error, interruption.exit)
+            if code in (Exit.INTERRUPTED, Exit.TERMINATED):
+                return code
+            arrived = Arrived.of(await server.summary(), contacts)
+    differences = arrived.differences(report, records)
+    screen.show("", _comparison(arrived, report, differences, peak))
+    screen.write_json(
+        {
+            **report_value(report),
+            "records_per_second": round(report.read / report.elapsed) if report.elapsed else None,
+            "peak_megabytes": None if peak is None else round(peak, 1),
+            "arrived": attrs.asdict(arrived),
+            "agree": not differences,
+            "differences": differences,
+        }
+    )
+    return Exit.INCOMPLETE if differences else code
+
+
+async def _write(path: Path, records: int, screen: Screen) -> None:
+    started = time.monotonic()
+    writer = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "mobiz_async.cli.spellings", str(path), str(records)
+    )
+    try:
+        if await writer.wait():
+            raise MobizError("the file of recipients could not be written")
+    finally:
+        if writer.returncode is None:
+            writer.kill()
+            await writer.wait()
+    size = (await asyncio.to_thread(path.stat)).st_size / 1e6
+    screen.remark(f"wrote {records:,} recipients, {size:,.1f} MB, in {time.monotonic() - started:.1f} s")
+
+
+def _comparison(arrived: Arrived, report: BulkReport, differences: list[str], peak: float | None) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column()
+    table.add_row("accepted", f"{report.accepted:,} records, says the client")
+    table.add_row(
+        "arrived",
+        f"{arrived.records:,} records, says the server: {arrived.distinct:,} numbers, {arrived.repeated:,} twice",
+    )
+    if peak is not None:
+        table.add_row("memory", f"{peak:,.0f} MB at most in the sending process")
+    verdict = Text("the books agree", style="green") if not differences else Text("\n".join(differences), style="red")
+    table.add_row("verdict", verdict)
+    return table

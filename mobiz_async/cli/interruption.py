@@ -1,0 +1,105 @@
+"""Signals during a run: the first finishes what is in flight, the end of the grace breaks it off, the second leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from mobiz_async.bulk import BulkRun
+from mobiz_async.cli.exits import Exit, exit_of_signal
+
+__all__ = ["Interruption"]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+Handler = Callable[[int, FrameType | None], Any] | int | None
+
+
+class Interruption:
+    """Handles SIGINT and SIGTERM within its block, in the task and the loop that enter it.
+
+    Before ``guard`` was given a run the first signal cancels the task: nothing is under way that would have to be
+    finished. Afterwards it stops the run, and cancels the task only when ``grace`` seconds have passed. A second signal
+    calls ``leave`` with the exit code; a journal holds every intent by then, and loses nothing.
+    """
+
+    def __init__(self, grace: float, say: Callable[[str], None], leave: Callable[[int], object] = os._exit) -> None:
+        """Take what to do; nothing is handled before the block."""
+        self._grace = grace
+        self._say = say
+        self._leave = leave
+        self._run: BulkRun | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._before: dict[int, Handler] = {}
+        self._over = False
+        self.exit: Exit | None = None
+        """The code of the first signal, None while there has been none."""
+        self.before_leaving: Callable[[], None] = lambda: None
+        """Called ahead of leaving at once: puts the terminal in order."""
+
+    def __enter__(self) -> Self:
+        """Take the signals over. Where that is impossible (Windows, another thread) they do what they always do."""
+        self._task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        for number in _SIGNALS:
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+                before = signal.getsignal(number)
+                loop.add_signal_handler(number, self._signalled, number)
+                self._before[number] = before
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the signals back."""
+        self.over()
+        loop = asyncio.get_running_loop()
+        for number, before in self._before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, before)
+
+    def guard(self, run: BulkRun) -> None:
+        """From now on there is something to finish."""
+        self._run = run
+
+    def over(self) -> None:
+        """There is nothing left to finish or to break off; a first signal is only remembered from now on."""
+        self._over = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def absorb(self) -> bool:
+        """Return whether a ``CancelledError`` that was caught was ours; if so, the task is as if it had not been."""
+        if self.exit is None or self._task is None or not self._task.cancelling():
+            return False
+        self._task.uncancel()
+        return True
+
+    def _signalled(self, number: int) -> None:
+        if self.exit is not None:
+            self.before_leaving()
+            self._leave(int(self.exit))
+            return
+        self.exit = exit_of_signal(number)
+        if self._over:
+            return
+        if self._run is None:
+            self._cancel()
+            return
+        self._run.stop()
+        flying = self._run.stats.in_flight
+        self._say(
+            f"stopping: nothing new is started, {flying} in flight may finish within {self._grace:g} s "
+            "(once more: leave at once)"
+        )
+        self._timer = asyncio.get_running_loop().call_later(self._grace, self._cancel)
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()

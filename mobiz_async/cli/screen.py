@@ -1,0 +1,77 @@
+"""Where things are written: results to standard output, all else to standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import attrs
+import click
+from rich.console import Console, Group, RenderableType
+from rich.text import Text
+
+__all__ = ["Screen", "json_option", "plural", "quiet_option"]
+
+
+def _console(*, stderr: bool) -> Console:
+    # No highlighting: colours say what became of records, and numbers are not decoration.
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+
+def _renderable(shown: RenderableType) -> RenderableType:
+    return Text(shown) if isinstance(shown, str) else shown
+
+
+@attrs.frozen
+class Screen:
+    """Both streams, and how much the user wants to see.
+
+    ``as_json``: standard output gets one JSON value, and nothing else.
+    """
+
+    quiet: bool = False
+    as_json: bool = False
+    out: Console = attrs.field(factory=lambda: _console(stderr=False))
+    err: Console = attrs.field(factory=lambda: _console(stderr=True))
+
+    @property
+    def live(self) -> bool:
+        """Whether something that moves may be drawn on standard error."""
+        return self.err.is_terminal and not self.err.is_dumb_terminal and not self.quiet
+
+    def remark(self, text: str) -> None:
+        """Tell in passing what goes on, unless told to be quiet."""
+        if not self.quiet:
+            self.tell(text)
+
+    def tell(self, text: str, style: str = "") -> None:
+        """Tell what has to be known, also when quiet. Lines are never broken: some of them are to be copied."""
+        self.err.print(text, style=style, soft_wrap=True)
+
+    def show(self, *shown: RenderableType) -> None:
+        """Write a result meant for people, unless told to be quiet or to write JSON."""
+        if self.quiet or self.as_json:
+            return
+        if self.out.is_terminal:
+            self.out.print(Group(*map(_renderable, shown)))
+            return
+        with self.out.capture() as captured:
+            self.out.print(Group(*map(_renderable, shown)))
+        # Tables are padded to their full width, which in a file is only in the way.
+        sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+
+    def write_json(self, value: Any) -> None:
+        """Write a result meant for machines, where asked for: one JSON value, indented."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+            sys.stdout.flush()
+
+
+def plural(count: int, noun: str) -> str:
+    """Return ``1 record``, ``1,200 records``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Write one JSON report to standard output.")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress and no report; errors still show.")

@@ -1,0 +1,179 @@
+"""The command line of `mobiz send`."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any, cast
+
+import click
+
+from mobiz_async.cli.arguments import PlainCommand, assignments, definition, duration
+from mobiz_async.cli.screen import Screen, json_option, quiet_option
+from mobiz_async.cli.sending import Order, send_order
+from mobiz_async.models import MAX_RECORDS_PER_APPEND, OnInvalid, OnRejected, OnUnknown
+from mobiz_async.options import BulkSettings
+from mobiz_async.recipients.columns import parse_assignments
+from mobiz_async.recipients.dedupe import load_suppression
+from mobiz_async.recipients.sources import FileFormat
+
+__all__ = ["send"]
+
+_PATH = click.Path(path_type=Path, dir_okay=False)
+
+# "\b" tells click not to wrap the paragraph.
+_EXAMPLES = """\b
+Examples:
+  mobiz send spring.csv --list 142874 --map Number=cell --region ZA --dry-run
+  mobiz send spring.csv --new-list Spring --journal spring.journal --rejects bad.csv
+  zcat export.jsonl.gz | mobiz send - --list 142874"""
+
+
+def _choice(kind: Any) -> click.Choice[str]:
+    return click.Choice([member.value for member in kind])
+
+
+@click.command(cls=PlainCommand, short_help="Send a file of recipients to a list.", epilog=_EXAMPLES)
+@click.argument("file", metavar="FILE")
+@click.option("--list", "list_id", metavar="ID", help="The list to send to.")
+@click.option("--new-list", metavar="NAME", help="Create a list of this name and send to it.")
+@click.option(
+    "--field",
+    "fields",
+    metavar="NAME=FORMAT",
+    multiple=True,
+    help="A field of the list: msisdn, text, numeric or email. Checked before it goes. A new list has the file's "
+    "columns, all of them text but the number, unless told otherwise.",
+)
+@click.option(
+    "--map",
+    "mapping",
+    metavar="FIELD=COLUMN",
+    multiple=True,
+    help="Where a field comes from: a column, or a text with columns in braces, 'Message=Hi {name}'.",
+)
+@click.option("--common", metavar="FIELD=VALUE", multiple=True, help="A field that all records have.")
+@click.option("--number-field", metavar="FIELD", help="The field of the phone number.  [default: Number]")
+@click.option("--region", metavar="CODE", help="Bring numbers to the API's form; national ones are of this region: ZA.")
+@click.option("--mobile-only", is_flag=True, help="Other than mobile numbers are invalid. Needs --region.")
+@click.option("--dedupe", is_flag=True, help="To each number once.")
+@click.option("--suppress", metavar="FILE", type=_PATH, help="Numbers that are not to be texted, one a line.")
+@click.option("--suppress-column", metavar="COLUMN", help="The column of them in --suppress, if it is a table.")
+@click.option(
+    "--on-invalid",
+    type=_choice(OnInvalid),
+    help="A record that cannot go ends the run, or is skipped.  [default: raise; skip with --rejects]",
+)
+@click.option(
+    "--on-unknown",
+    type=_choice(OnUnknown),
+    default=OnUnknown.KEEP.value,
+    show_default=True,
+    help="A chunk that may have been sent: report it, stop, or send it again (some may be texted twice).",
+)
+@click.option(
+    "--on-rejected",
+    type=_choice(OnRejected),
+    default=OnRejected.KEEP.value,
+    show_default=True,
+    help="A chunk that was refused: report it, stop, or halve it to find the bad records.",
+)
+@click.option(
+    "--chunk-size",
+    type=click.IntRange(1, MAX_RECORDS_PER_APPEND),
+    default=MAX_RECORDS_PER_APPEND,
+    show_default=True,
+    help="Records in a request.",
+)
+@click.option("--concurrency", type=click.IntRange(1), help="Requests in flight at once.  [default: 8]")
+@click.option("--records-per-second", metavar="N", type=click.FloatRange(0, min_open=True), help="Send no faster.")
+@click.option("--deadline", metavar="TIME", callback=duration, help="Start nothing new after so long: 90s, 30m, 2h.")
+@click.option("--max-failure-rate", metavar="SHARE", type=click.FloatRange(0, 1), help="Stop above this: 0.05 is 5 %.")
+@click.option("--journal", metavar="FILE", type=_PATH, help="Write the run down; the same command resumes it.")
+@click.option("--rejects", metavar="FILE", type=_PATH, help="Write every record that did not go, and why, as CSV.")
+@click.option("--dry-run", is_flag=True, help="Look, do not send. Needs no keys.")
+@click.option(
+    "--price-per-segment", metavar="PRICE", type=click.FloatRange(0), help="With --dry-run: say what it costs."
+)
+@click.option(
+    "--grace",
+    metavar="TIME",
+    callback=duration,
+    default=30.0,
+    show_default=True,
+    help="After Ctrl-C: how long what is in flight may take.",
+)
+@click.option("--format", "form", type=_choice(FileFormat), help="What the file is, where name and content mislead.")
+@click.option("--encoding", help="The encoding of a text file.  [default: UTF-8]")
+@click.option("--delimiter", help="What stands between the cells.  [default: as found]")
+@click.option("--header", metavar="A,B,C", help="The columns of a file without a header.")
+@click.option("--sheet", help="The sheet of a workbook.  [default: the first]")
+@json_option
+@quiet_option
+@click.pass_context
+def send(ctx: click.Context, /, **asked: Any) -> int:
+    """Send a file of recipients to a list.
+
+    FILE is CSV, TSV, JSON Lines (also .gz or .zst), Excel or Parquet; - is standard input.
+
+    The first Ctrl-C finishes what is in flight, the second leaves at once. With --journal, the same command goes on
+    where it was and sends nothing twice.
+    """
+    _check(ctx, asked)
+    screen = Screen(asked["quiet"], asked["as_json"])
+    return asyncio.run(send_order(_order(ctx, asked), screen))
+
+
+def _check(ctx: click.Context, asked: dict[str, Any]) -> None:
+    if asked["list_id"] is not None and asked["new_list"] is not None:
+        ctx.fail("--list and --new-list exclude each other")
+    if asked["list_id"] is None and asked["new_list"] is None and not asked["dry_run"]:
+        ctx.fail("where to? --list ID, or --new-list NAME")
+    if asked["mobile_only"] and asked["region"] is None:
+        ctx.fail("--mobile-only needs --region")
+    if asked["suppress_column"] is not None and asked["suppress"] is None:
+        ctx.fail("--suppress-column needs --suppress")
+
+
+def _order(ctx: click.Context, asked: dict[str, Any]) -> Order:
+    suppress = None
+    if asked["suppress"] is not None:
+        suppress = load_suppression(asked["suppress"], asked["suppress_column"], region=asked["region"] or "ZA")
+    settings = BulkSettings(
+        chunk_size=asked["chunk_size"],
+        concurrency=asked["concurrency"],
+        on_unknown=asked["on_unknown"],
+        on_rejected=asked["on_rejected"],
+        on_invalid=asked["on_invalid"] or (OnInvalid.SKIP if asked["rejects"] is not None else OnInvalid.RAISE),
+        common=assignments(asked["common"]) or None,
+        region=asked["region"],
+        mobile_only=asked["mobile_only"],
+        suppress=suppress,
+        max_failure_rate=asked["max_failure_rate"],
+        records_per_second=asked["records_per_second"],
+        deadline=asked["deadline"],
+    )
+    header = asked["header"]
+    order = Order(
+        source=asked["file"],
+        argv=(ctx.find_root().info_name or "mobiz", *ctx.find_root().meta["mobiz.argv"]),
+        list_id=asked["list_id"],
+        new_list=asked["new_list"],
+        definition=definition(asked["fields"]) or None,
+        number_field=asked["number_field"],
+        file_options={
+            "mapping": parse_assignments(asked["mapping"]) or None,
+            "format": asked["form"],
+            "encoding": asked["encoding"],
+            "delimiter": asked["delimiter"],
+            "header": [column.strip() for column in header.split(",")] if header else None,
+            "sheet": asked["sheet"],
+        },
+        settings=settings,
+        journal=asked["journal"],
+        rejects=asked["rejects"],
+        grace=asked["grace"],
+    )
+    if asked["dedupe"]:
+        cast("dict[str, Any]", order.settings)["dedupe"] = order.number
+    return order

@@ -1,0 +1,78 @@
+"""Writes a CSV file of South African mobile numbers in the spellings that people type: ``python -m ... PATH COUNT``.
+
+A program of its own, so that what it takes in memory is not counted against the sender. The same count gives the same
+file, and no number is in it twice.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["HEADER", "MOST", "SPELLINGS", "main", "number", "rows", "write"]
+
+HEADER = "first_name,cell,town"
+
+SPELLINGS = (
+    "0{a}{b}{c}",
+    "0{a} {b} {c}",
+    "+27{a}{b}{c}",
+    "+27 {a} {b} {c}",
+    "27{a}{b}{c}",
+    "0{a}-{b}-{c}",
+    "(0{a}) {b}-{c}",
+    "0027 {a} {b} {c}",
+    "+27 (0){a} {b} {c}",
+    "0{a}.{b}.{c}",
+)
+"""How ten people write 082 123 4567: ``a`` is 82, ``b`` 123, ``c`` 4567."""
+
+_PREFIXES = (60, 61, 62, 63, 71, 72, 73, 74, 76, 78, 79, 81, 82, 83, 84)
+_NAMES = ("Thandi", "Sipho", "Anna", "Pieter", "Lerato", "Johan", "Zanele", "Fatima", "Kagiso", "Naledi", "Ruan")
+_TOWNS = ("Cape Town", "Durban", "Soweto", "Gqeberha", "Polokwane", "Mthatha", "Upington")
+_SUBSCRIBERS = 10_000_000
+_STEP = 6_700_417
+"""A prime: steps of it pass through every subscriber number once."""
+
+MOST = len(_PREFIXES) * _SUBSCRIBERS
+"""How many different numbers there are."""
+
+_BLOCK = 5_000
+
+
+def number(index: int) -> tuple[int, int, int]:
+    """Return the parts of the number ``index``, from 0: 82, 123 and 4567."""
+    position, prefix = divmod(index, len(_PREFIXES))
+    subscriber = position * _STEP % _SUBSCRIBERS
+    return (_PREFIXES[prefix], *divmod(subscriber, 10_000))
+
+
+def rows(start: int, stop: int) -> Iterator[str]:
+    """Yield the lines from ``start`` to ``stop``, from 0, without the header."""
+    forms = [
+        f"{{name}},{spelling},{{town}}\n".replace("{b}", "{b:03}").replace("{c}", "{c:04}") for spelling in SPELLINGS
+    ]
+    for index in range(start, stop):
+        a, b, c = number(index)
+        # The number of spellings and of prefixes share factors: without the shift some would never meet.
+        form = forms[(index + index // len(_PREFIXES)) % len(forms)]
+        yield form.format(name=_NAMES[index % len(_NAMES)], a=a, b=b, c=c, town=_TOWNS[index % len(_TOWNS)])
+
+
+def write(path: Path, count: int) -> None:
+    """Write a header and ``count`` rows, readable by their owner only where the file is new."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        file.write(HEADER + "\n")
+        for start in range(0, count, _BLOCK):
+            file.write("".join(rows(start, min(start + _BLOCK, count))))
+
+
+def main(arguments: list[str]) -> None:
+    """Write the file that the command line names."""
+    path, count = arguments
+    write(Path(path), int(count))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
