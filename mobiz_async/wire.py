@@ -161,6 +161,8 @@ _MESSAGE_LIMIT = 200
 def _words(value: object) -> str | None:
     if not isinstance(value, str) or not value:
         return None
+    if value.isalpha():  # "Accepted": nothing to hide in it
+        return value[:_MESSAGE_LIMIT]
     return _LONG_NUMBER.sub("[number]", _URL.sub("[url]", value))[:_MESSAGE_LIMIT]
 
 
