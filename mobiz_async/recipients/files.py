@@ -77,15 +77,19 @@ class BinaryFile:
     compressed: bool
     size: int | None
     _close: Callable[[], None]
+    _read_to: float = 0.0
 
     def fraction(self) -> float | None:
-        """How much of the file has been read, 0.0 to 1.0; None for a stream."""
-        if self.size is None or self.raw.closed:
+        """How much of the file has been read, 0.0 to 1.0 (a closed one: when it was closed); None for a stream."""
+        if self.size is None:
             return None
-        return min(self.raw.tell() / self.size, 1.0) if self.size else 1.0
+        if not self.raw.closed:
+            self._read_to = self.raw.tell() / self.size if self.size else 1.0
+        return min(self._read_to, 1.0)
 
     def close(self) -> None:
         """Close the file, or let go of a stream that is somebody else's."""
+        self.fraction()
         self._close()
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import enum
 import os
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import PurePath
@@ -54,6 +55,8 @@ _SUFFIXES = {
     ".ndjson": FileFormat.JSON_LINES,
     ".json": FileFormat.JSON_LINES,
 }
+_OBJECT = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{\s*["}]')
+"""How a file of JSON objects begins, whatever its name."""
 _TABS = {".tsv", ".tab"}
 _COMPRESSED = {".gz", ".zst", ".zstd"}
 
@@ -204,4 +207,4 @@ def _format_of(head: bytes, suffix: str) -> FileFormat:
             return form
     if suffix in _SUFFIXES:
         return _SUFFIXES[suffix]
-    return FileFormat.JSON_LINES if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") else FileFormat.CSV
+    return FileFormat.JSON_LINES if _OBJECT.match(head) else FileFormat.CSV

@@ -1,0 +1,283 @@
+"""Checks against a list's definition, duplicates, and opted-out numbers."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mobiz_async.errors import ConfigurationError, Reason
+from mobiz_async.recipients import phones
+from mobiz_async.recipients.dedupe import dedupe_stage, load_suppression, suppression_stage
+from mobiz_async.recipients.definition import definition_stage
+from mobiz_async.recipients.sources import SourceFileError
+
+DEFINITION = {"Number": "msisdn", "Phone": "msisdn", "Message": "text", "ContactId": "numeric", "Email": "email"}
+GOOD = {"Number": "27821234567", "Phone": "", "Message": "Hi", "ContactId": "12", "Email": "a@mobiz"}
+
+
+def checked(records, definition=None):
+    return definition_stage(definition or DEFINITION)(records, range(1, len(records) + 1))
+
+
+def found(staged):
+    return {problem.row: (problem.field, problem.reason) for problem in staged.problems}
+
+
+# -- the definition ----------------------------------------------------------------------------------------------------
+
+
+def test_a_good_slice_is_handed_on_as_it_is():
+    records = [GOOD] * 3
+    assert checked(records).records is records
+
+
+@pytest.mark.parametrize("records", [[], [{"Number": "27821234567"}]])
+def test_fields_other_than_the_number_may_be_missing(records):
+    assert checked(records).records is records
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("Number", "", Reason.EMPTY),
+        ("Number", None, Reason.EMPTY),
+        ("Number", "0821234567", Reason.NOT_MSISDN),
+        ("Number", "+27821234567", Reason.NOT_MSISDN),
+        ("Number", "2782123", Reason.NOT_MSISDN),
+        ("Number", "2782123456789012", Reason.NOT_MSISDN),
+        ("Number", "2782123456\n", Reason.NOT_MSISDN),
+        ("Number", "2782123456\u0661", Reason.NOT_MSISDN),
+        ("Number", 27821234567, Reason.NOT_MSISDN),
+        ("Phone", "082", Reason.NOT_MSISDN),
+        ("Message", 5, Reason.NOT_TEXT),
+        ("ContactId", "12a", Reason.NOT_NUMERIC),
+        ("ContactId", "1,5", Reason.NOT_NUMERIC),
+        ("ContactId", "1.", Reason.NOT_NUMERIC),
+        ("ContactId", "\u0661", Reason.NOT_NUMERIC),
+        ("ContactId", True, Reason.NOT_NUMERIC),
+        ("ContactId", float("inf"), Reason.NOT_NUMERIC),
+        ("ContactId", [1], Reason.NOT_NUMERIC),
+        ("Email", "a", Reason.NOT_EMAIL),
+        ("Email", "@b", Reason.NOT_EMAIL),
+        ("Email", "a@", Reason.NOT_EMAIL),
+        ("Email", "a@b@c", Reason.NOT_EMAIL),
+        ("Email", "a b@c", Reason.NOT_EMAIL),
+        ("Email", "a" * 65 + "@b", Reason.NOT_EMAIL),
+        ("Email", "a@" + "b" * 253, Reason.NOT_EMAIL),
+        ("Email", 5, Reason.NOT_EMAIL),
+        ("Extra", "x", Reason.UNKNOWN_FIELD),
+    ],
+)
+def test_what_does_not_fit_is_told_by_row_field_and_reason(field, value, reason):
+    records = [GOOD, {**GOOD, field: value}, GOOD]
+    staged = checked(records)
+    assert found(staged) == {2: (field, reason)}
+    assert (staged.records, list(staged.rows)) == ([GOOD, GOOD], [1, 3])
+
+
+def test_a_missing_number_is_told_whatever_the_other_records_have():
+    lacking = {key: value for key, value in GOOD.items() if key != "Number"}
+    expected = {1: ("Number", Reason.MISSING), 3: ("Number", Reason.MISSING)}
+    assert expected == found(checked([lacking, GOOD, lacking]))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("Number", "27821234"),
+        ("Number", "278212345678901"),
+        ("Phone", "27821234567"),
+        ("Phone", None),
+        ("ContactId", "-12.50"),
+        ("ContactId", ""),
+        ("ContactId", 5),
+        ("ContactId", 2.5),
+        ("Email", "O'Neil+sms@example.co.za"),
+        ("Email", "jos\u00e9@b\u00fccher.example"),
+        ("Email", "a" * 64 + "@b"),
+        ("Email", "a@" + "b" * 252),
+        ("Email", None),
+        ("Message", "\ud83d"),
+    ],
+)
+def test_what_fits_passes_among_others_and_alone(field, value):
+    good = {**GOOD, field: value}
+    assert checked([GOOD, good, GOOD]).problems == []
+    assert checked([good]).problems == []
+
+
+def test_two_values_in_one_cell_do_not_make_up_for_an_empty_one():
+    """Whole columns are checked as lines; as many lines as values proves nothing when a value holds two."""
+    for field, two in (("ContactId", "1\n2"), ("Phone", "27821234567\n27821234568"), ("Email", "a@b\nc@d")):
+        records = [{**GOOD, field: two}, {**GOOD, field: ""}]
+        assert set(found(checked(records))) == {1}
+
+
+def test_fields_may_change_from_slice_to_slice():
+    stage = definition_stage(DEFINITION)
+    for record in (GOOD, {"Number": "27821234567"}, GOOD):
+        assert stage([record], range(1, 2)).problems == []
+
+
+def test_a_definition_without_a_number_asks_for_none():
+    assert checked([{"a": "1"}, {}], {"a": "numeric"}).problems == []
+
+
+def test_a_format_that_the_vendor_does_not_name_is_a_setting_to_mend():
+    with pytest.raises(ConfigurationError, match="format"):
+        definition_stage({"Number": "phone"})
+
+
+values = st.one_of(
+    st.text(alphabet="0127.@a\n -+\u0661", max_size=10),
+    st.none(),
+    st.integers(),
+    st.floats(),
+    st.sampled_from(["27821234567", "a@b", "12"]),
+)
+
+
+@given(st.lists(st.dictionaries(st.sampled_from([*DEFINITION, "Extra"]), values, max_size=5), max_size=5))
+def test_a_slice_is_judged_as_its_records_are(records):
+    stage = definition_stage(DEFINITION)
+    expected = {row: found(checked([record]))[1] for row, record in enumerate(records, 1) if checked([record]).problems}
+    assert expected == found(stage(records, range(1, len(records) + 1)))
+
+
+# -- duplicates --------------------------------------------------------------------------------------------------------
+
+
+def numbers(values):
+    return [{"Number": value} for value in values]
+
+
+def kept(stage, values, size=7):
+    passed = []
+    for first in range(0, len(values), size):
+        part = numbers(values[first : first + size])
+        passed += [r["Number"] for r in stage(part, range(first + 1, first + 1 + len(part))).records]
+    return passed
+
+
+def test_the_first_of_equal_numbers_goes_and_the_others_are_told():
+    stage = dedupe_stage()
+    first = stage(numbers(["27821234567", "27711234567", "27821234567"]), range(1, 4))
+    second = stage(numbers(["27711234567", "27611234567"]), range(4, 6))
+    assert (found(first), list(first.rows)) == ({3: ("Number", Reason.DUPLICATE)}, [1, 2])
+    assert (found(second), list(second.rows)) == ({4: ("Number", Reason.DUPLICATE)}, [5])
+
+
+def test_a_slice_without_duplicates_is_handed_on_as_it_is():
+    records = numbers(["27821234567", "27711234567"])
+    assert dedupe_stage()(records, range(1, 3)).records is records
+
+
+def test_values_are_compared_exactly():
+    """A leading zero tells two values apart, a type does not, and what is not there is nobody's double."""
+    values = ["7", "007", 7, "07", 7, "a@b", "a@b", 1.5, 1.5, "1.5", None, None, "", "", "9" * 40, "9" * 40, True]
+    assert kept(dedupe_stage(), values) == ["7", "007", "07", "a@b", 1.5, "1.5", None, None, "", "", "9" * 40, True]
+    for size in (1, 2, 17):
+        assert len(kept(dedupe_stage(), values, size)) == 12
+
+
+def test_records_without_the_field_pass():
+    assert len(dedupe_stage("Email")(numbers(["1", "1"]), range(1, 3)).records) == 2
+
+
+def test_no_number_is_taken_for_another():
+    """Tables grow and collide: half a million numbers, dense, sparse and in steps, against a set."""
+    rng = random.Random(5)
+    values = [
+        *range(27_600_000_000, 27_600_100_000),
+        *range(4093, 4093 * 100_000, 4093),
+        *(rng.randrange(1, 10**18) for _ in range(100_000)),
+        *(rng.randrange(27_600_000_000, 27_600_200_000) for _ in range(200_000)),
+    ]
+    expected = list(dict.fromkeys(map(str, values)))
+    assert expected == kept(dedupe_stage(), list(map(str, values)), 250)
+
+
+@given(st.lists(st.text(alphabet="017a\n", max_size=20), max_size=30), st.integers(1, 8))
+def test_duplicates_are_those_that_a_set_finds(values, size):
+    expected = [v for at, v in enumerate(values) if v == "" or v not in values[:at]]
+    assert expected == kept(dedupe_stage(), values, size)
+
+
+# -- suppression -------------------------------------------------------------------------------------------------------
+
+
+def test_opted_out_numbers_are_compared_in_one_form():
+    stage = suppression_stage("Number", ["082 123 4567", "+27711234567", "opted@out"])
+    values = ["27821234567", "0711234567", "0611234567", " opted@out ", None, 27821234567]
+    expected = {1: "27821234567", 2: "0711234567", 4: " opted@out ", 6: 27821234567}
+    staged = stage(numbers(values), range(1, 7))
+    assert {row: values[row - 1] for row in expected} == {p.row: p.record["Number"] for p in staged.problems}
+    assert {Reason.SUPPRESSED} == {problem.reason for problem in staged.problems}
+
+
+def test_a_slice_without_opted_out_numbers_is_handed_on_as_it_is():
+    records = numbers(["27821234567", "27711234567"])
+    assert suppression_stage("Number", ["0611234567"])(records, range(1, 3)).records is records
+
+
+def test_numbers_that_were_normalised_before_are_compared_as_they_are():
+    stage = suppression_stage("Number", ["+44 7911 123456"], normalized=True)
+    records = numbers(["447911123456", "447911123457"])
+    assert found(stage(records, range(1, 3))) == {1: ("Number", Reason.SUPPRESSED)}
+    assert stage(records[1:], range(2, 3)).records == records[1:]
+
+
+def test_values_of_other_fields_can_be_suppressed_as_they_are():
+    stage = suppression_stage("Id", ["082"], normalize=None)
+    assert found(stage([{"Id": "082"}, {"Id": "82"}, {}], range(1, 4))) == {1: ("Id", Reason.SUPPRESSED)}
+
+
+@pytest.mark.parametrize(
+    ("content", "column"),
+    [
+        ("082 123 4567\n\n+27711234567\n", None),
+        ("opted out\n082 123 4567\n0711234567\n", None),
+        ("Number;when\n0821234567;May\n;June\n0711234567;July\n", None),
+        ("cell,when\n0821234567,May\n0711234567,July\n", "cell"),
+        ('{"Number": 27821234567}\n{"Number": "0711234567"}\n', None),
+        ('{"cell": "27821234567"}\n{"x": 1}\n{"cell": "0711234567"}\n', "cell"),
+    ],
+)
+def test_a_suppression_list_is_any_file_of_numbers(content, column, tmp_path):
+    path = tmp_path / "out.txt"
+    path.write_text(content)
+    assert load_suppression(path, column) == {"27821234567", "27711234567"}
+
+
+def test_a_text_that_is_no_number_stays_on_the_list(tmp_path):
+    path = tmp_path / "out.csv"
+    path.write_text("Number\n082\n")
+    assert load_suppression(path) == {"082"}
+
+
+def test_an_empty_suppression_list_suppresses_nobody(tmp_path):
+    path = tmp_path / "out.csv"
+    path.write_text("")
+    assert load_suppression(path) == frozenset()
+
+
+def test_a_table_of_several_columns_asks_which_one(tmp_path):
+    path = tmp_path / "out.csv"
+    path.write_text("cell,when\n1,2\n")
+    with pytest.raises(ConfigurationError, match="There are: cell, when"):
+        load_suppression(path)
+
+
+def test_a_row_of_the_list_that_cannot_be_read_is_an_error(tmp_path):
+    """An opt-out that is skipped would be a message to somebody who asked for none."""
+    path = tmp_path / "out.csv"
+    path.write_text("Number,when\n0821234567,May\n2.78E+10,June\n")
+    with pytest.raises(SourceFileError) as caught:
+        load_suppression(path)
+    assert caught.value.row == 2
+
+
+def test_the_api_form_is_told_for_a_whole_column():
+    assert phones.is_api_column("27821234567\n27711234567")
+    assert not phones.is_api_column("27821234567\n0711234567")
