@@ -54,9 +54,9 @@ class Preview:
     ``requests`` and ``bytes`` are the bodies to be posted. ``messages`` are the good records with a text, ``segments``
     the SMS they make, ``encodings`` how many are GSM-7 and UCS-2, ``forced_by`` how many a character pushed into UCS-2
     (the first such character of each). ``cost`` is segments times the price, None without a price. ``countries`` counts
-    good numbers by region: "ZA", "+1" where regions share a code, "other" where it is not known, which without the
-    extra ``phones`` is all but South Africa. ``prefixes`` counts them by the country code and two digits more. ``bad``
-    are the first bad rows.
+    good numbers by region: "ZA"; "GB (+44)", the main one, where regions share a code; "other" where it is not known,
+    which without the extra ``phones`` is all but South Africa. ``prefixes`` counts them by the country code and two
+    digits more. ``bad`` are the first bad rows.
     """
 
     read: int
@@ -236,12 +236,13 @@ def _places(starts: Mapping[str, int]) -> tuple[Counter[str], Counter[str]]:
 
 
 def _regions() -> dict[str, str]:
-    """Return the region of each country code, "+1" for a code that regions share."""
+    """Return the region of each country code, with the code where it is shared."""
     try:
         from phonenumbers import COUNTRY_CODE_TO_REGION_CODE  # noqa: PLC0415  # an extra
     except ImportError:
         return {"27": "ZA"}
-    return {
-        str(code): regions[0] if len(regions) == 1 and regions[0] != "001" else f"+{code}"
-        for code, regions in COUNTRY_CODE_TO_REGION_CODE.items()
-    }
+    regions: dict[str, str] = {}
+    for code, sharing in COUNTRY_CODE_TO_REGION_CODE.items():
+        main = "international" if sharing[0] == "001" else sharing[0]  # the UN's code for the world
+        regions[str(code)] = main if sharing == (main,) else f"{main} (+{code})"
+    return regions
