@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 import click
 
 from mobiz_async.errors import ConfigurationError
 from mobiz_async.models import check_definition
 
-__all__ = ["PlainCommand", "assignments", "definition", "duration", "moment"]
+__all__ = ["PlainCommand", "SectionedCommand", "assignments", "definition", "duration", "moment"]
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|)")
 _SECONDS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+_HELP_COLUMN = 30
+"""Where the second column of a help text begins, at most."""
 
 
 class PlainCommand(click.Command):
@@ -27,6 +31,29 @@ class PlainCommand(click.Command):
         if rest and not ctx.resilient_parsing:
             ctx.fail(f"{len(rest)} argument{'s' if len(rest) > 1 else ''} too many; is a quote missing?")
         return rest
+
+
+class SectionedCommand(PlainCommand):
+    """A command whose help shows its options under headings; ``sections`` are (heading, names of parameters)."""
+
+    def __init__(self, *args: Any, sections: Sequence[tuple[str, Sequence[str]]], **settings: Any) -> None:
+        """Take the headings on top of what a command takes."""
+        super().__init__(*args, **settings)
+        self._sections = sections
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, those that no heading names under the last one."""
+        records = {
+            param.name: record
+            for param in self.get_params(ctx)
+            if isinstance(param, click.Option) and (record := param.get_help_record(ctx))
+        }
+        named = {name for _, names in self._sections for name in names}
+        rest = [name for name in records if name not in named]
+        for place, (heading, names) in enumerate(self._sections, start=1):
+            last = place == len(self._sections)
+            with formatter.section(heading):
+                formatter.write_dl([records[name] for name in [*names, *(rest if last else ())]], col_max=_HELP_COLUMN)
 
 
 def duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:

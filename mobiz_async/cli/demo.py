@@ -18,10 +18,11 @@ from rich.text import Text
 from mobiz_async.cli import spellings
 from mobiz_async.cli.arguments import PlainCommand
 from mobiz_async.cli.exits import Exit, exit_of_report
-from mobiz_async.cli.interruption import Interruption
+from mobiz_async.cli.interruption import Interruption, interruptible
+from mobiz_async.cli.orders import Source
 from mobiz_async.cli.reporting import report_table, report_value
 from mobiz_async.cli.screen import Screen, json_option, quiet_option
-from mobiz_async.cli.sending import Source, conduct
+from mobiz_async.cli.sending import conduct
 from mobiz_async.client import MobizClient
 from mobiz_async.errors import MobizError
 from mobiz_async.models import BulkReport, DataList
@@ -94,18 +95,8 @@ def demo(*, records: int, as_json: bool, quiet: bool) -> int:
     It starts the server in a process of its own, writes a file of South African numbers in ten spellings, sends it over
     a real socket, and removes everything again. It needs no account and sends to nobody.
     """
-    return asyncio.run(_demo(records, Screen(quiet, as_json)))
-
-
-async def _demo(records: int, screen: Screen) -> int:
-    with Interruption(_GRACE, screen.tell) as interruption:
-        try:
-            return await _show(records, screen, interruption)
-        except asyncio.CancelledError:
-            if interruption.exit is None or not interruption.absorb():
-                raise
-            screen.tell("interrupted before anything was sent")
-            return interruption.exit
+    screen = Screen(quiet, as_json)
+    return asyncio.run(interruptible(_GRACE, screen.tell, lambda interruption: _show(records, screen, interruption)))
 
 
 async def _show(records: int, screen: Screen, interruption: Interruption) -> int:

@@ -6,14 +6,14 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 from mobiz_async.bulk import BulkRun
 from mobiz_async.cli.exits import Exit, exit_of_signal
 
-__all__ = ["Interruption"]
+__all__ = ["Interruption", "interruptible"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -103,3 +103,17 @@ class Interruption:
     def _cancel(self) -> None:
         if self._task is not None:
             self._task.cancel()
+
+
+async def interruptible(
+    grace: float, say: Callable[[str], None], work: Callable[[Interruption], Coroutine[Any, Any, int]]
+) -> int:
+    """Do ``work``, which ends with an exit code, under an ``Interruption``; a signal before its run began ends it."""
+    with Interruption(grace, say) as interruption:
+        try:
+            return await work(interruption)
+        except asyncio.CancelledError:
+            if interruption.exit is None or not interruption.absorb():
+                raise
+            say("interrupted before anything was sent")
+            return interruption.exit

@@ -73,5 +73,5 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Write one JSON report to standard output.")
-quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress and no report; errors still show.")
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON report on standard output.")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress, no report; errors still show.")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
 
-from mobiz_async.cli.arguments import PlainCommand, assignments, definition, duration
+from mobiz_async.cli.arguments import SectionedCommand, assignments, definition, duration
+from mobiz_async.cli.orders import Order
+from mobiz_async.cli.previewing import preview_order
 from mobiz_async.cli.screen import Screen, json_option, quiet_option
-from mobiz_async.cli.sending import Order, send_order
+from mobiz_async.cli.sending import send_order
 from mobiz_async.models import MAX_RECORDS_PER_APPEND, OnInvalid, OnRejected, OnUnknown
 from mobiz_async.options import BulkSettings
 from mobiz_async.recipients.columns import parse_assignments
@@ -33,7 +35,20 @@ def _choice(kind: Any) -> click.Choice[str]:
     return click.Choice([member.value for member in kind])
 
 
-@click.command(cls=PlainCommand, short_help="Send a file of recipients to a list.", epilog=_EXAMPLES)
+_SECTIONS = (
+    ("Where to", ("list_id", "new_list", "fields")),
+    ("The file", ("mapping", "common", "number_field", "form", "header", "encoding", "delimiter", "sheet")),
+    ("The numbers", ("region", "mobile_only", "dedupe", "suppress", "suppress_column")),
+    ("What if", ("on_invalid", "on_rejected", "on_unknown", "max_failure_rate", "rejects")),
+    ("The run", ("journal", "chunk_size", "concurrency", "records_per_second", "deadline", "grace")),
+    ("A look first", ("dry_run", "message_field", "price_per_segment")),
+    ("Output", ("as_json", "quiet")),
+)
+
+
+@click.command(
+    cls=SectionedCommand, sections=_SECTIONS, short_help="Send a file of recipients to a list.", epilog=_EXAMPLES
+)
 @click.argument("file", metavar="FILE")
 @click.option("--list", "list_id", metavar="ID", help="The list to send to.")
 @click.option("--new-list", metavar="NAME", help="Create a list of this name and send to it.")
@@ -42,72 +57,81 @@ def _choice(kind: Any) -> click.Choice[str]:
     "fields",
     metavar="NAME=FORMAT",
     multiple=True,
-    help="A field of the list: msisdn, text, numeric or email. Checked before it goes. A new list has the file's "
-    "columns, all of them text but the number, unless told otherwise.",
+    help="A field of the list: msisdn, text, numeric or email; records are checked against it. Without any, a new list "
+    "has the file's columns, the number's as msisdn and all others as text.",
 )
 @click.option(
     "--map",
     "mapping",
     metavar="FIELD=COLUMN",
     multiple=True,
-    help="Where a field comes from: a column, or a text with columns in braces, 'Message=Hi {name}'.",
+    help="Where a field comes from: a column, or a text with columns in braces: 'Message=Hi {name}'.",
 )
 @click.option("--common", metavar="FIELD=VALUE", multiple=True, help="A field that all records have.")
 @click.option("--number-field", metavar="FIELD", help="The field of the phone number.  [default: Number]")
-@click.option("--region", metavar="CODE", help="Bring numbers to the API's form; national ones are of this region: ZA.")
+@click.option(
+    "--format",
+    "form",
+    metavar="KIND",
+    type=_choice(FileFormat),
+    help="csv, jsonl, excel or parquet, where name and content mislead.",
+)
+@click.option("--header", metavar="A,B,C", help="The columns of a file that has no header.")
+@click.option("--encoding", metavar="NAME", help="Of a text file.  [default: UTF-8]")
+@click.option("--delimiter", metavar="CHAR", help="Between the cells.  [default: as found]")
+@click.option("--sheet", metavar="NAME", help="Of a workbook.  [default: the first]")
+@click.option("--region", metavar="CODE", help="Bring numbers to the API's form, national ones as of this region: ZA.")
 @click.option("--mobile-only", is_flag=True, help="Other than mobile numbers are invalid. Needs --region.")
 @click.option("--dedupe", is_flag=True, help="To each number once.")
 @click.option("--suppress", metavar="FILE", type=_PATH, help="Numbers that are not to be texted, one a line.")
-@click.option("--suppress-column", metavar="COLUMN", help="The column of them in --suppress, if it is a table.")
+@click.option("--suppress-column", metavar="COLUMN", help="Where they are in it, if it is a table.")
 @click.option(
     "--on-invalid",
+    metavar="raise|skip",
     type=_choice(OnInvalid),
-    help="A record that cannot go ends the run, or is skipped.  [default: raise; skip with --rejects]",
-)
-@click.option(
-    "--on-unknown",
-    type=_choice(OnUnknown),
-    default=OnUnknown.KEEP.value,
-    show_default=True,
-    help="A chunk that may have been sent: report it, stop, or send it again (some may be texted twice).",
+    help="A record that cannot go ends the run, or is skipped.  [default: raise; with --rejects: skip]",
 )
 @click.option(
     "--on-rejected",
+    metavar="keep|stop|split",
     type=_choice(OnRejected),
     default=OnRejected.KEEP.value,
-    show_default=True,
-    help="A chunk that was refused: report it, stop, or halve it to find the bad records.",
+    help="A chunk was refused: go on, stop, or halve it to find the bad records.  [default: keep]",
 )
+@click.option(
+    "--on-unknown",
+    metavar="keep|stop|resend",
+    type=_choice(OnUnknown),
+    default=OnUnknown.KEEP.value,
+    help="A chunk may have been sent: go on, stop, or send it again, and perhaps twice.  [default: keep]",
+)
+@click.option(
+    "--max-failure-rate", metavar="SHARE", type=float, help="Stop when more than this did not go: 0.05 is 5 %."
+)
+@click.option(
+    "--rejects", metavar="FILE", type=_PATH, help="Write every record that did not go, and why: CSV, or .jsonl."
+)
+@click.option("--journal", metavar="FILE", type=_PATH, help="Write the run down; the same command goes on with it.")
 @click.option(
     "--chunk-size",
-    type=click.IntRange(1, MAX_RECORDS_PER_APPEND),
+    metavar="N",
+    type=int,
     default=MAX_RECORDS_PER_APPEND,
-    show_default=True,
-    help="Records in a request.",
+    help="Records in a request.  [default: 10000]",
 )
-@click.option("--concurrency", type=click.IntRange(1), help="Requests in flight at once.  [default: 8]")
-@click.option("--records-per-second", metavar="N", type=click.FloatRange(0, min_open=True), help="Send no faster.")
+@click.option("--concurrency", metavar="N", type=int, help="Requests in flight.  [default: 8]")
+@click.option("--records-per-second", metavar="N", type=float, help="Send no faster.")
 @click.option("--deadline", metavar="TIME", callback=duration, help="Start nothing new after so long: 90s, 30m, 2h.")
-@click.option("--max-failure-rate", metavar="SHARE", type=click.FloatRange(0, 1), help="Stop above this: 0.05 is 5 %.")
-@click.option("--journal", metavar="FILE", type=_PATH, help="Write the run down; the same command resumes it.")
-@click.option("--rejects", metavar="FILE", type=_PATH, help="Write every record that did not go, and why, as CSV.")
-@click.option("--dry-run", is_flag=True, help="Look, do not send. Needs no keys.")
-@click.option(
-    "--price-per-segment", metavar="PRICE", type=click.FloatRange(0), help="With --dry-run: say what it costs."
-)
 @click.option(
     "--grace",
     metavar="TIME",
     callback=duration,
-    default=30.0,
-    show_default=True,
-    help="After Ctrl-C: how long what is in flight may take.",
+    default="30s",
+    help="How long what is in flight may take after Ctrl-C.  [default: 30s]",
 )
-@click.option("--format", "form", type=_choice(FileFormat), help="What the file is, where name and content mislead.")
-@click.option("--encoding", help="The encoding of a text file.  [default: UTF-8]")
-@click.option("--delimiter", help="What stands between the cells.  [default: as found]")
-@click.option("--header", metavar="A,B,C", help="The columns of a file without a header.")
-@click.option("--sheet", help="The sheet of a workbook.  [default: the first]")
+@click.option("--dry-run", is_flag=True, help="Look, do not send. Needs no keys.")
+@click.option("--message-field", metavar="FIELD", default="Message", help="The text, to count SMS.  [default: Message]")
+@click.option("--price-per-segment", metavar="PRICE", help="Say what it costs.")
 @json_option
 @quiet_option
 @click.pass_context
@@ -121,7 +145,10 @@ def send(ctx: click.Context, /, **asked: Any) -> int:
     """
     _check(ctx, asked)
     screen = Screen(asked["quiet"], asked["as_json"])
-    return asyncio.run(send_order(_order(ctx, asked), screen))
+    order = _order(ctx, asked)
+    if asked["dry_run"]:
+        return preview_order(order, screen, asked["price_per_segment"])
+    return asyncio.run(send_order(order, screen))
 
 
 def _check(ctx: click.Context, asked: dict[str, Any]) -> None:
@@ -154,13 +181,14 @@ def _order(ctx: click.Context, asked: dict[str, Any]) -> Order:
         deadline=asked["deadline"],
     )
     header = asked["header"]
-    order = Order(
+    return Order(
         source=asked["file"],
         argv=(ctx.find_root().info_name or "mobiz", *ctx.find_root().meta["mobiz.argv"]),
         list_id=asked["list_id"],
         new_list=asked["new_list"],
-        definition=definition(asked["fields"]) or None,
+        fields=definition(asked["fields"]),
         number_field=asked["number_field"],
+        message_field=asked["message_field"],
         file_options={
             "mapping": parse_assignments(asked["mapping"]) or None,
             "format": asked["form"],
@@ -170,10 +198,8 @@ def _order(ctx: click.Context, asked: dict[str, Any]) -> Order:
             "sheet": asked["sheet"],
         },
         settings=settings,
+        dedupe=asked["dedupe"],
         journal=asked["journal"],
         rejects=asked["rejects"],
         grace=asked["grace"],
     )
-    if asked["dedupe"]:
-        cast("dict[str, Any]", order.settings)["dedupe"] = order.number
-    return order

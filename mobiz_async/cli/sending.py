@@ -1,91 +1,31 @@
-"""What `mobiz send` does, apart from its command line: list, records, run, report, and how to go on."""
+"""What `mobiz send` does: the list, the run with all there is to see of it, the report, and how to go on."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shlex
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-import attrs
 
 from mobiz_async.bulk import BulkRun
 from mobiz_async.cli.account import client_from_environment
 from mobiz_async.cli.exits import exit_of_report
-from mobiz_async.cli.interruption import Interruption
-from mobiz_async.cli.piped import Piped, standard_input
+from mobiz_async.cli.interruption import Interruption, interruptible
+from mobiz_async.cli.orders import Order, Source, open_source
 from mobiz_async.cli.progress import Progress
 from mobiz_async.cli.reporting import report_table, report_value
 from mobiz_async.cli.screen import Screen, plural
 from mobiz_async.client import MobizClient
-from mobiz_async.errors import ConfigurationError, MobizError
+from mobiz_async.errors import MobizError
 from mobiz_async.journal import SQLiteJournal
 from mobiz_async.models import BulkReport, ChunkOutcome, DataList, Outcome
 from mobiz_async.options import BulkSettings
-from mobiz_async.recipients.sources import Recipients, open_recipients
+from mobiz_async.recipients.rejects import RejectsWriter
+from mobiz_async.recipients.sources import Recipients
+from mobiz_async.recipients.stages import SKIPS, Problem
 
-__all__ = ["Order", "Source", "conduct", "open_source", "send_order"]
-
-_PHONE_DIGITS = 7
-
-
-@attrs.frozen(kw_only=True)
-class Order:
-    """What `mobiz send` was asked for."""
-
-    source: str
-    argv: Sequence[str]
-    list_id: str | None = None
-    new_list: str | None = None
-    definition: Mapping[str, str] | None = None
-    number_field: str | None = None
-    file_options: Mapping[str, Any] = attrs.field(factory=dict)
-    settings: BulkSettings = attrs.field(factory=BulkSettings)
-    journal: Path | None = None
-    rejects: Path | None = None
-    grace: float = 30.0
-
-    @property
-    def title(self) -> str:
-        """What to call the source."""
-        return "standard input" if self.source == "-" else Path(self.source).name
-
-    @property
-    def number(self) -> str:
-        """The field that holds the phone number."""
-        of_list = DataList("-", definition=self.definition).number_field if self.definition else None
-        return self.number_field or of_list or "Number"
-
-
-@attrs.frozen
-class Source:
-    """Recipients to be sent, and what is known of them."""
-
-    title: str
-    records: Iterable[Any] | AsyncIterator[Any]
-    recipients: Recipients
-
-
-@asynccontextmanager
-async def open_source(order: Order) -> AsyncIterator[Source]:
-    """Open the recipients of ``order``; standard input in a thread of its own."""
-
-    def opened() -> Recipients:
-        source = standard_input() if order.source == "-" else order.source
-        return open_recipients(source, phone_fields=(order.number,), **order.file_options)
-
-    if order.source != "-":
-        with opened() as recipients:
-            yield Source(order.title, recipients, recipients)
-        return
-    piped = Piped(opened)
-    try:
-        recipients = await piped.recipients()
-        yield Source(order.title, piped.records(recipients), recipients)
-    finally:
-        piped.close()
+__all__ = ["conduct", "send_order"]
 
 
 async def conduct(
@@ -95,24 +35,22 @@ async def conduct(
     settings: BulkSettings,
     screen: Screen,
     interruption: Interruption,
-    rejected: Callable[[ChunkOutcome], None] | None = None,
+    not_accepted: Callable[[ChunkOutcome], None] | None = None,
 ) -> tuple[BulkReport, MobizError | None]:
-    """Do a bulk run with everything there is to see of it; return the report, and the error that ended it.
+    """Do a bulk run, show how far it is, obey signals; return the report, and the error that ended it.
 
-    ``rejected`` is given each chunk that was not accepted, with its records. Raises the errors that come before there
-    is a report.
+    ``not_accepted`` is given each chunk that was not, with its records. Raises what goes wrong before the run begins.
     """
     run: BulkRun | None = None
     error: MobizError | None = None
     try:
         async with mobiz.bulk(contacts, source.records, **settings) as run:
             interruption.guard(run)
-            shown = Progress(
-                screen, source.title, run, total=source.recipients.length, read_fraction=source.recipients.fraction
-            )
+            known = source.recipients
+            shown = Progress(screen, source.title, run, total=known.length, read_fraction=known.fraction)
             interruption.before_leaving = shown.hide
             async with shown:
-                await _follow(run, rejected)
+                await _follow(run, not_accepted)
     except asyncio.CancelledError:
         if not interruption.absorb():
             raise
@@ -120,41 +58,46 @@ async def conduct(
         error = raised
     interruption.over()
     if run is None or run.report is None:
-        raise error or AssertionError("a run without a report")
+        raise error or asyncio.CancelledError
     return run.report, error or run.report.error
 
 
-async def _follow(run: BulkRun, rejected: Callable[[ChunkOutcome], None] | None) -> None:
-    if rejected is None:
+async def _follow(run: BulkRun, not_accepted: Callable[[ChunkOutcome], None] | None) -> None:
+    if not_accepted is None:
         await run.finish()
         return
     async for chunk in run:
         if chunk.outcome is not Outcome.ACCEPTED:
-            rejected(chunk)
+            not_accepted(chunk)
 
 
 async def send_order(order: Order, screen: Screen) -> int:
     """Send what was ordered, tell how it ended, and return the exit code."""
-    with Interruption(order.grace, screen.tell) as interruption:
-        try:
-            return await _send(order, screen, interruption)
-        except asyncio.CancelledError:
-            if interruption.exit is None or not interruption.absorb():
-                raise
-            screen.tell("interrupted before anything was sent")
-            return interruption.exit
+    return await interruptible(order.grace, screen.tell, lambda interruption: _send(order, screen, interruption))
 
 
 async def _send(order: Order, screen: Screen, interruption: Interruption) -> int:
-    settings = BulkSettings(**order.settings)
-    if order.journal is not None:
-        settings["journal"] = SQLiteJournal(order.journal)
-    settings["number_field"] = order.number
     async with client_from_environment() as mobiz, open_source(order) as source:
-        check_number_field(order, source.recipients)
-        contacts = await _list_of(order, mobiz, source.recipients, screen)
+        resuming = order.journal is not None and await asyncio.to_thread(order.journal.exists)
+        contacts = await _list_of(order, mobiz, source.recipients, screen, resuming=resuming)
+        settings = BulkSettings(**order.settings)
+        settings["number_field"] = order.number
+        settings["dedupe"] = order.number if order.dedupe else None
+        settings["journal"] = SQLiteJournal(order.journal) if order.journal is not None else None
         screen.remark(f"sending {source.title} to list {contacts.id}")
-        report, error = await conduct(mobiz, contacts, source, settings, screen, interruption)
+        with _rejects(order, source.recipients, overwrite=resuming) as rejects:
+            if rejects is not None:
+                settings["on_skipped"] = lambda problem: _write_problem(rejects, problem)
+            report, error = await conduct(
+                mobiz,
+                contacts,
+                source,
+                settings,
+                screen,
+                interruption,
+                None if rejects is None else lambda chunk: _write_chunk(rejects, chunk),
+            )
+            rejected = 0 if rejects is None else rejects.count
     code = exit_of_report(report, error, interruption.exit)
     screen.show("", report_table(report, f"{order.title} to list {contacts.id}"))
     screen.write_json(
@@ -163,7 +106,8 @@ async def _send(order: Order, screen: Screen, interruption: Interruption) -> int
             "list_id": contacts.id,
             "list_name": contacts.name,
             "journal": None if order.journal is None else str(order.journal),
-            "rejects": None if order.rejects is None else str(order.rejects),
+            "rejects": str(order.rejects) if rejected else None,
+            "records_in_rejects": rejected,
             **report_value(report),
             "error": None if error is None else str(error),
             "exit_code": int(code),
@@ -171,52 +115,29 @@ async def _send(order: Order, screen: Screen, interruption: Interruption) -> int
     )
     if error is not None:
         screen.tell(f"error: {error}")
-    for hint in _how_to_go_on(order, report):
+    for hint in _hints(order, report, rejected):
         screen.tell(hint)
     return code
 
 
-def check_number_field(order: Order, recipients: Recipients) -> None:
-    """Raise ``ConfigurationError`` where no record can have a phone number."""
-    fields = recipients.fields
-    if not fields or order.number in fields or order.number in (order.settings.get("common") or {}):
-        return
-    if any(sum(map(str.isdigit, field)) >= _PHONE_DIGITS for field in fields):
-        raise ConfigurationError(
-            "the first row of the file looks like a record, not like a header: name its columns (--header a,b,c)"
-        )
-    raise ConfigurationError(
-        f"no column gives the field {order.number!r}; there are: {', '.join(fields)} "
-        f"(--map {order.number}=COLUMN says which it is, --number-field what the list calls it)"
-    )
-
-
-async def _list_of(order: Order, mobiz: MobizClient, recipients: Recipients, screen: Screen) -> DataList:
+async def _list_of(
+    order: Order, mobiz: MobizClient, recipients: Recipients, screen: Screen, *, resuming: bool
+) -> DataList:
+    definition = order.definition(recipients)
     if order.list_id is not None:
-        return DataList(order.list_id, definition=order.definition)
-    definition = order.definition or _definition_of(order, recipients)
+        return DataList(order.list_id, definition=definition)
     name = order.new_list or ""
-    known = await _list_in_journal(order.journal)
+    known = await _list_in(order.journal) if resuming and order.journal is not None else None
     if known is not None:
-        screen.remark(f"going on with list {known}, which the journal's first run created")
+        screen.remark(f"going on with list {known}, which the run that began this journal created")
         return DataList(known, name, definition)
-    contacts = await mobiz.create_list(name, definition)
-    formats = ", ".join(f"{field} {form}" for field, form in definition.items())
-    screen.remark(f"created list {contacts.id} ({name}): {formats}")
+    contacts = await mobiz.create_list(name, definition or {})
+    formats = ", ".join(f"{field} ({form})" for field, form in (definition or {}).items())
+    screen.remark(f"created list {contacts.id}, {name!r}: {formats}")
     return contacts
 
 
-def _definition_of(order: Order, recipients: Recipients) -> dict[str, str]:
-    """The number is a number, and all else is text: any value fits, and the server may be told better by --field."""
-    if recipients.fields is None:
-        raise ConfigurationError("JSON Lines have no header: say which fields the new list has (--field Number=msisdn)")
-    fields = dict.fromkeys((order.number, *recipients.fields, *(order.settings.get("common") or {})))
-    return {field: "msisdn" if field == order.number else "text" for field in fields}
-
-
-async def _list_in_journal(path: Path | None) -> str | None:
-    if path is None or not await asyncio.to_thread(path.exists):
-        return None
+async def _list_in(path: Path) -> str | None:
     journal = SQLiteJournal(path)
     await journal.open(None)
     try:
@@ -225,17 +146,56 @@ async def _list_in_journal(path: Path | None) -> str | None:
         await journal.close()
 
 
-def _how_to_go_on(order: Order, report: BulkReport) -> list[str]:
+# Records that did not go
+
+
+def _rejects(
+    order: Order, recipients: Recipients, *, overwrite: bool
+) -> contextlib.AbstractContextManager[RejectsWriter | None]:
+    # A run that goes on meets all that was held back or refused before it again: the file is made anew, in full.
+    if order.rejects is None:
+        return contextlib.nullcontext()
+    return RejectsWriter(order.rejects, recipients.fields, overwrite=overwrite)
+
+
+def _write_problem(rejects: RejectsWriter, problem: Problem) -> None:
+    if problem.reason not in SKIPS:  # duplicates and suppressed numbers are not to be mended
+        rejects.write_problem(problem)
+
+
+_REASONS = {
+    Outcome.REJECTED: "rejected",
+    Outcome.NOT_SENT: "not sent",
+    Outcome.UNKNOWN: "unknown: it may have been sent, ask the vendor first",
+}
+
+
+def _write_chunk(rejects: RejectsWriter, chunk: ChunkOutcome) -> None:
+    reason = _REASONS[chunk.outcome]
+    if chunk.status is not None:
+        reason = f"{reason} (HTTP {chunk.status})"
+    for row, record in chunk.records():
+        rejects.write(record, row=row, reason=reason)
+
+
+# How to go on
+
+
+def _hints(order: Order, report: BulkReport, rejected: int) -> list[str]:
     hints: list[str] = []
     if report.unknown:
         hints.append(
             f"{plural(report.unknown, 'record')} may or may not have been sent: ask the vendor before sending again."
         )
-        if order.journal is not None:
-            hints.append(f"Which ones:  mobiz journal export {shlex.quote(str(order.journal))} --state unknown")
-    if order.journal is not None and (report.not_sent or report.stopped is not None):
-        hints.append("Nothing goes out twice. To go on, the same command again:")
-        hints.append(f"  {shlex.join(order.argv)}")
-    elif report.stopped is not None:
-        hints.append(f"The first {plural(report.read, 'record')} of the source had been read by then.")
-    return hints
+    if report.unknown and order.journal is not None:
+        hints.append(f"Which: mobiz journal export {shlex.quote(str(order.journal))} --state unknown")
+    if rejected:
+        hints.append(
+            f"{plural(rejected, 'record')} in {order.rejects}: mend it and send it, without --map"
+            + (" and without the unknown ones." if report.unknown else ".")
+        )
+    if report.stopped is None and not report.not_sent:
+        return hints
+    if order.journal is not None:
+        return [*hints, "To go on, the same again; nothing goes out twice:", f"  {shlex.join(order.argv)}"]
+    return [*hints, f"What comes after record {report.read:,} was not looked at. (With --journal it could go on.)"]

@@ -1,0 +1,112 @@
+"""`mobiz send --dry-run`: what would be sent, what would not, and what it would cost. Nothing is."""
+
+from __future__ import annotations
+
+import contextlib
+import unicodedata
+from collections.abc import Mapping
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mobiz_async.cli.exits import Exit
+from mobiz_async.cli.orders import Order
+from mobiz_async.cli.screen import Screen, plural
+from mobiz_async.models import MAX_RECORDS_PER_APPEND
+from mobiz_async.recipients.preview import Preview, preview
+from mobiz_async.recipients.stages import SKIPS
+
+__all__ = ["preview_order", "preview_table"]
+
+_SHOWN = 5
+
+
+def preview_order(order: Order, screen: Screen, price_per_segment: str | None) -> int:
+    """Read the source of ``order`` as a run would, show what would become of it, and return the exit code."""
+    settings = order.settings
+    busy = screen.err.status(f"reading {order.title}") if screen.live else contextlib.nullcontext()
+    with order.open() as recipients, busy:
+        seen = preview(
+            recipients,
+            definition=order.definition(recipients),
+            number_field=order.number,
+            message_field=order.message_field,
+            region=settings.get("region"),
+            mobile_only=settings.get("mobile_only", False),
+            common=order.common or None,
+            suppress=settings.get("suppress"),
+            dedupe=order.number if order.dedupe else None,
+            price_per_segment=price_per_segment,
+            chunk_size=settings.get("chunk_size", MAX_RECORDS_PER_APPEND),
+        )
+    screen.show(preview_table(seen, order.title, price_per_segment))
+    screen.write_json({"source": order.title, "dry_run": True, **seen.to_dict()})
+    wished = {reason.value for reason in SKIPS}
+    return Exit.INCOMPLETE if set(seen.held_back) - wished else Exit.OK
+
+
+def preview_table(seen: Preview, title: str, price: str | None) -> RenderableType:
+    """Return what would happen as people read it, within 80 columns."""
+    parts: list[RenderableType] = [Text(f"{title}: a look, nothing was sent", style="bold"), _counts(seen)]
+    details = _details(seen, price)
+    if details.row_count:
+        parts += ["", details]
+    if seen.bad:
+        parts += ["", _bad_rows(seen)]
+    return Group(*parts)
+
+
+def _counts(seen: Preview) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column()
+    size = f"{seen.bytes / 1e6:,.1f} MB" if seen.bytes > 1e5 else f"{seen.bytes:,} bytes"  # noqa: PLR2004  0.1 MB
+    sent = f"in {plural(seen.requests, 'request')}, {size}" if seen.good else ""
+    table.add_row("  would go", Text(f"{seen.good:,}", style="green" if seen.good else ""), sent)
+    wished = {reason.value for reason in SKIPS}
+    for reason, count in seen.held_back.items():
+        table.add_row(f"  {reason}", Text(f"{count:,}", style="" if reason in wished else "red"), "")
+    table.add_row("", "-" * len(f"{seen.read:,}"), "")
+    table.add_row("  read", Text(f"{seen.read:,}", style="bold"), "")
+    return table
+
+
+def _details(seen: Preview, price: str | None) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    if seen.messages:
+        table.add_row("  messages", f"{plural(seen.segments, 'SMS segment')} for {plural(seen.messages, 'text')}")
+        table.add_row("", _listed(seen.encodings))
+    for character, count in list(seen.forced_by.items())[:_SHOWN]:
+        table.add_row("", Text(f"UCS-2 because of {_character(character)}: {count:,}", style="yellow"))
+    if seen.cost is not None:
+        table.add_row("  cost", Text(f"{seen.cost:,.2f}, at {price} a segment", style="bold"))
+    if seen.countries:
+        table.add_row("  countries", _listed(seen.countries))
+        table.add_row("  prefixes", _listed(seen.prefixes))
+    return table
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    shown = [f"{name} {count:,}" for name, count in list(counts.items())[: 2 * _SHOWN]]
+    more = len(counts) - len(shown)
+    return ", ".join([*shown, *([f"{more:,} more"] if more else [])])
+
+
+def _character(character: str) -> str:
+    name = unicodedata.name(character, "").lower() or "a character without a name"
+    visible = f"{character} " if character.isprintable() and not unicodedata.combining(character) else ""
+    return f"{visible}U+{ord(character):04X} ({name})"
+
+
+def _bad_rows(seen: Preview) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column()
+    table.add_column()
+    for bad in seen.bad:
+        table.add_row(f"  row {bad.row:,}", Text(bad.field or ""), Text(bad.reason.value))
+    return Group(Text("  The first that would not go:"), table)
