@@ -3,7 +3,7 @@
 Chunks are filled greedily: as many records as fit in ``chunk_size`` and ``max_bytes``. So their limits depend on the
 records alone and not on how the source hands them over, and a source read again falls into the same chunks.
 
-A slice is at most 250 records, and fewer where they take long to read, check and encode, which is measured as it goes.
+A slice is at most 500 records, and fewer where they take long to read, check and encode, which is measured as it goes.
 After slices that took a millisecond together the loop is let go.
 """
 
@@ -29,7 +29,7 @@ MAX_CHUNK_BYTES = 4 << 20
 """Default limit of a body. The vendor names none; gateways commonly take more than this."""
 
 FIRST_SLICE = 250
-LARGEST_SLICE = 250
+LARGEST_SLICE = 500
 LONGEST_HOLD = 0.001
 """Seconds after which the loop is let go, and of a single slice before slices get smaller."""
 

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from operator import attrgetter, itemgetter
-from typing import Annotated, Any
+from typing import Annotated, Any, Union
 
 import attrs
 import msgspec
@@ -25,9 +25,8 @@ __all__ = ["METADATA_KEY", "shape_stage"]
 METADATA_KEY = "mobiz"
 """``attrs.field(metadata={"mobiz": "Number"})`` (or a dataclass's) names the field as the API is to see it."""
 
-_HARMLESS = frozenset({str, int, bool, type(None)})
-_Harmless = str | int | bool | None | msgspec.UnsetType
-_HarmlessOrFloat = str | int | bool | float | None | msgspec.UnsetType
+_HARMLESS = frozenset({str, int, bool, float, type(None)})
+_NOT_EMPTY = Annotated[str, msgspec.Meta(min_length=1)]
 _SCHEMA_FIELDS = 200
 _SCHEMA_CHANGES = 16
 """How often a schema may be widened: a source whose fields change all the time is checked column by column."""
@@ -91,14 +90,15 @@ class _Check:
 
     Records of one source mostly look alike. So a schema is made of those seen, and msgspec validates a slice against
     it in one pass, which costs about what encoding it does. A slice that does not fit is checked column by column, and
-    where that finds it good, its fields widen the schema.
+    where that finds it good, it widens the schema.
     """
 
     def __init__(self, number_field: str | None) -> None:
         self._field = number_field
         self._number = itemgetter(number_field) if number_field is not None else None
-        self._fields: dict[str, bool] = {}
-        """Field -> whether it has held a float."""
+        self._kinds: dict[str, set[type]] = {}
+        """Field -> what it has held; ``UnsetType`` among them where a record went without it."""
+        self._floats: list[str] = []
         self._schema: Any = None
         self._changes = 0
 
@@ -112,47 +112,49 @@ class _Check:
             _convert(records, self._schema)
         except (msgspec.ValidationError, RecursionError):
             return False
-        floats = [field for field, holds in self._fields.items() if holds]
-        return not floats or all(_finite(record, floats) for record in records)
+        return not self._floats or _all_finite(records, self._floats)
 
     def _by_columns(self, records: list[dict[Any, Any]]) -> bool:
         try:
-            "".join(set().union(*records))  # a join refuses anything that is not text
+            fields = set().union(*records)
+            "".join(fields)  # a join refuses anything that is not text
             if self._number is not None and not all(map(str, map(_not_null, map(self._number, records)))):
                 return False
         except (TypeError, KeyError):
             return False
         kinds = set(map(type, chain.from_iterable(map(_values, records))))
-        if not kinds <= _HARMLESS:
-            floats = list(set().union(*records)) if kinds <= _HARMLESS | {float} else []
-            if not floats or not all(_finite(record, floats) for record in records):
-                return False
-        if self._changes < _SCHEMA_CHANGES:
+        if not kinds <= _HARMLESS or (float in kinds and not _all_finite(records, fields)):
+            return False
+        if self._changes < _SCHEMA_CHANGES and records:
             self._widen(records)
         return True
 
     def _widen(self, records: list[dict[str, Any]]) -> None:
         self._changes += 1
-        for record in records:
-            for field, value in record.items():
-                self._fields[field] = self._fields.get(field, False) or isinstance(value, float)
-        if len(self._fields) > _SCHEMA_FIELDS:
+        known, self._kinds = self._kinds, {field: set() for record in records for field in record} | self._kinds
+        if len(self._kinds) > _SCHEMA_FIELDS:
             self._schema, self._changes = None, _SCHEMA_CHANGES
             return
-        members: list[tuple[str, Any, Any] | tuple[str, Any]] = []
-        for position, (field, floats) in enumerate(self._fields.items()):
-            if field == self._field:
-                members.insert(0, (f"f{position}", Annotated[str, msgspec.Meta(min_length=1)] | int))
+        for field, kinds in self._kinds.items():
+            kinds.update(type(record.get(field, msgspec.UNSET)) for record in records)
+            if known and field not in known:
+                kinds.add(msgspec.UnsetType)
+        self._floats = [field for field, kinds in self._kinds.items() if float in kinds]
+        members: list[Any] = []
+        for position, (field, kinds) in enumerate(self._kinds.items()):
+            allowed = [_NOT_EMPTY if kind is str and field == self._field else kind for kind in kinds]
+            name, kind = f"f{position}", Union[tuple(allowed)]  # noqa: UP007  made at run time
+            if msgspec.UnsetType in kinds:
+                members.append((name, kind, msgspec.UNSET))
             else:
-                members.append((f"f{position}", _HarmlessOrFloat if floats else _Harmless, msgspec.UNSET))
-        kind = msgspec.defstruct(
-            "Record",
-            members,
-            rename={f"f{position}": field for position, field in enumerate(self._fields)},
-            forbid_unknown_fields=True,
-            gc=False,
-        )
-        self._schema = list[kind]  # type: ignore[valid-type]  # made at run time
+                members.insert(0, (name, kind))
+        rename = {f"f{position}": field for position, field in enumerate(self._kinds)}
+        made = msgspec.defstruct("Record", members, rename=rename, forbid_unknown_fields=True, gc=False)
+        self._schema = list[made]  # type: ignore[valid-type]  # made at run time
+
+
+def _all_finite(records: Iterable[Mapping[str, Any]], fields: Iterable[str]) -> bool:
+    return all(_finite(record, fields) for record in records)
 
 
 def _finite(record: Mapping[str, Any], fields: Iterable[str]) -> bool:
