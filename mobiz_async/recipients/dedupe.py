@@ -23,6 +23,7 @@ __all__ = ["dedupe_stage", "load_suppression", "suppression_stage"]
 
 _DIGITS = 18
 """Digits of a number at most that is kept as an integer: 18 always fit into 63 bits."""
+_LENGTHS = frozenset(range(1, _DIGITS + 1))
 _SHARDS = 4093
 """A prime, so that numbers in steps of a round figure spread as well."""
 _FIRST_SLOTS = 8
@@ -98,11 +99,9 @@ class _Dedupe:
             joined = "\n".join(column)
         except (KeyError, TypeError):
             return self._closer(records, rows)
-        # Digits only, none with a leading zero (007 and 7 are two values), none empty or too long for an integer.
+        # Digits only, none empty or too long for an integer, none with a leading zero (007 and 7 are two values).
         digits = joined.isascii() and joined.replace("\n", "").isdecimal() and joined.count("\n") == len(column) - 1
-        if not digits or "\n0" in joined or joined[0] == "0" or not 0 < len(min(column, key=len)) <= _DIGITS:
-            return self._closer(records, rows)
-        if len(max(column, key=len)) > _DIGITS:
+        if not digits or not _LENGTHS.issuperset(map(len, column)) or "\n0" in joined or joined[0] == "0":
             return self._closer(records, rows)
         return self._without(records, rows, self._numbers.add(map(int, column)))
 
