@@ -29,6 +29,7 @@ from mobiz_async.coalescing import Coalescer
 from mobiz_async.delivery import Deliverer, Delivery
 from mobiz_async.errors import ConfigurationError
 from mobiz_async.journal import MemoryJournal
+from mobiz_async.logs import from_environment as log_as_environment_asks
 from mobiz_async.models import (
     MAX_RECORDS_PER_APPEND,
     AppendReceipt,
@@ -103,6 +104,7 @@ class MobizClient:
         """
         # As secrets from the start: the frame of a constructor that raises ends up in error reports.
         api_key, subscription_key = as_secret(api_key), as_secret(subscription_key)
+        log_as_environment_asks()
         self._base_url = base_url or os.environ.get("MOBIZ_BASE_URL") or DEFAULT_BASE_URL
         self._username = username or os.environ.get("MOBIZ_USERNAME") or None
         self._clock: Clock = clock if clock is not None else SystemClock()

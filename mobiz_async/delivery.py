@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import attrs
 
 from mobiz_async.clock import Clock
+from mobiz_async.logs import level_of
 from mobiz_async.models import AttemptEvent, EventHook, Outcome, RetryPolicy
 from mobiz_async.pacing import Lane, Pacer, Permit
 from mobiz_async.retrying import Again, Decision, Enough, decide, repeat
@@ -116,8 +117,9 @@ class Deliverer:
 
     def tell(self, event: AttemptEvent) -> None:
         """Hand ``event`` to the hooks and the log. A hook that raises is logged, by its class alone, and ignored."""
-        if _log.isEnabledFor(logging.DEBUG):
-            _log.debug("%s: %s", event.operation, event.verdict, extra={"mobiz": attrs.asdict(event)})
+        level = level_of(event)
+        if _log.isEnabledFor(level):
+            _log.log(level, "%s: %s", event.operation, event.verdict, extra={"mobiz": attrs.asdict(event)})
         for hook in self.events:
             try:
                 hook(event)
@@ -263,7 +265,7 @@ class _Course:
         begun = self._stage is not Stage.QUEUED
         self._stage = Stage.QUEUED
         self._told_all = isinstance(decision, Enough)
-        if not self._with.events and not _log.isEnabledFor(logging.DEBUG):
+        if judged.verdict is Verdict.ACCEPTED and not self._with.events and not _log.isEnabledFor(logging.DEBUG):
             return
         self._with.tell(
             AttemptEvent(

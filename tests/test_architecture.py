@@ -18,6 +18,7 @@ LAYERS = (
     "errors",
     "clock",
     "models",
+    "logs",
     "recipients",
     "wire",
     "verdicts",
