@@ -148,7 +148,7 @@ def _status(*statuses: int) -> Callable[[Seen], bool]:
 def _list_accepted(seen: Seen) -> bool:
     if seen.operation.is_trigger or not seen.says(1):
         return False
-    return seen.operation is not Operation.CREATE_LIST or (seen.answer is not None and seen.answer.list_id is not None)
+    return seen.operation is not Operation.CREATE_LIST or (seen.answer is not None and bool(seen.answer.list_id))
 
 
 def _list_refused(seen: Seen) -> bool:
@@ -327,7 +327,7 @@ def retry_after(reply: Reply, now: float) -> float | None:
     except ValueError:
         try:
             when = parsedate_to_datetime(text)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         if when.tzinfo is None:
             when = when.replace(tzinfo=UTC)

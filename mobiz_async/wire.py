@@ -7,9 +7,10 @@ judging it. The judging is done by ``verdicts``.
 from __future__ import annotations
 
 import enum
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import attrs
@@ -112,22 +113,32 @@ def create_list_request(username: str, name: str, definition: Mapping[str, str])
 def format_send_time(when: datetime | str, form: SendTimeFormat, now: float) -> str:
     """Return ``send_time`` for the query. ``now`` is seconds since the epoch; a ``str`` goes as it is.
 
-    The vendor's reference says ``future_time_stamp`` and no more; whole Unix seconds are assumed ("unix"). Raises
-    ``ConfigurationError`` for a naive datetime, one that is not in the future, or an unknown ``form``.
+    The vendor's reference says ``future_time_stamp`` and no more; whole Unix seconds are assumed ("unix"), rounded up,
+    so that a part of a second ahead is not sent as the past. Raises ``ConfigurationError`` for a naive datetime, one
+    that is not in the future, an empty text (a server might take it for "now"), or an unknown ``form``.
     """
     if isinstance(when, str):
-        return when
+        return _not_blank(when)
+    if not isinstance(when, datetime):
+        raise ConfigurationError("send_time is a datetime with a time zone, or text")
     if when.tzinfo is None or when.utcoffset() is None:
         raise ConfigurationError("send_time needs a time zone: a naive datetime could mean any hour")
     if when.timestamp() <= now:
         raise ConfigurationError("send_time is not in the future")
     if callable(form):
-        return form(when)
+        return _not_blank(form(when))
     if form == "unix":
-        return str(int(when.timestamp()))
+        return str(math.ceil(when.timestamp()))
     if form == "iso8601":
-        return when.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        whole = when.astimezone(UTC).replace(microsecond=0) + timedelta(seconds=when.microsecond > 0)
+        return whole.isoformat().replace("+00:00", "Z")
     raise ConfigurationError("send_time_format is 'unix', 'iso8601' or a callable")
+
+
+def _not_blank(text: object) -> str:
+    if not isinstance(text, str) or not text.strip():
+        raise ConfigurationError("send_time is empty, or send_time_format returned no text")
+    return text
 
 
 class AnswerKind(enum.Enum):
@@ -156,6 +167,8 @@ class Answer:
 _LONG_NUMBER = re.compile(r"\+?\d[\d\s().-]{5,}\d")
 _URL = re.compile(r"\S*(?:://|api_key=)\S*", re.IGNORECASE)
 _MESSAGE_LIMIT = 200
+_CODE = re.compile(r"\s*-?[0-9]{1,9}\s*")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def _words(value: object) -> str | None:
@@ -167,7 +180,7 @@ def _words(value: object) -> str | None:
 
 
 def _whole(value: object) -> int | None:
-    if isinstance(value, str) and value.strip().lstrip("-").isdecimal():
+    if isinstance(value, str) and _CODE.fullmatch(value):
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
@@ -175,7 +188,8 @@ def _whole(value: object) -> int | None:
 def _text(value: object) -> str | None:
     if isinstance(value, str):
         return value
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+    # Ids are numbers in places; one beyond 64 bits is none, and Python refuses to write out very long ones.
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) and value < 1 << 64 else None
 
 
 def _strict(value: Any, kind: Any) -> Any:
@@ -214,10 +228,11 @@ def _messages(value: object) -> tuple[MessageStatus, ...]:
 
 def read(operation: Operation, reply: Reply) -> Answer:
     """Read a reply's body. Unknown fields are kept in ``raw``; nothing a server sends makes this raise."""
-    if not reply.body.strip():
+    body = reply.body.removeprefix(_BYTE_ORDER_MARK)  # some .NET servers begin their JSON with one
+    if not body.strip():
         return Answer(AnswerKind.EMPTY)
     try:
-        raw = msgspec.json.decode(reply.body)
+        raw = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return Answer(AnswerKind.UNREADABLE)
     if not isinstance(raw, dict):
