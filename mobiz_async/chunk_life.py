@@ -109,7 +109,7 @@ class ChunkLife:
         try:
             if not known:
                 await self._send(whole)
-            elif len(known) == 1:
+            elif len(known) == 1 and known[0].count == whole.count:
                 await self._resume(whole, known[0])
             else:
                 records = _split_records(whole.body)
@@ -125,7 +125,7 @@ class ChunkLife:
             case ChunkState.PENDING | ChunkState.INTENDED:
                 await self._send(piece)
             case ChunkState.UNKNOWN if self._with.on_unknown is OnUnknown.RESEND:
-                await self._send(piece)
+                await self._send(piece, in_doubt=True)
             case ChunkState.UNKNOWN:
                 error = OutcomeUnknownError(
                     f"{Operation.APPEND.value}: an earlier run ended before it knew the outcome",
@@ -141,13 +141,10 @@ class ChunkLife:
             case ChunkState.REJECTED:
                 await self._settle(piece, Outcome.REJECTED, part.attempts, part.status, None, resumed=True)
 
-    async def _send(self, piece: Piece) -> None:
-        delivery = await self._deliver(piece)
-        if self._to_halve(piece, delivery):
+    async def _send(self, piece: Piece, *, in_doubt: bool = False) -> None:
+        delivery, attempt = await self._deliver(piece, in_doubt=in_doubt)
+        if attempt.halve:
             await self._halve(piece, delivery)
-
-    def _to_halve(self, piece: Piece, delivery: Delivery) -> bool:
-        return self._with.on_rejected is OnRejected.SPLIT and piece.count > 1 and delivery.judged.verdict.splittable
 
     async def _halve(self, piece: Piece, refused: Delivery) -> None:
         """Find the bad records of a refused piece by sending ranges of it (``OnRejected.SPLIT``)."""
@@ -158,10 +155,10 @@ class ChunkLife:
         while (span := search.next_range()) is not None and sender.splits_left > 0 and not sender.halt.is_set():
             sender.splits_left -= 1
             part = piece.cut(*span, records)
-            delivery = await self._deliver(part)
+            delivery, attempt = await self._deliver(part)
             if delivery.judged.verdict is Verdict.ACCEPTED:
                 search.accepted()
-            elif delivery.judged.verdict.splittable:
+            elif delivery.judged.verdict.splittable and not attempt.in_doubt:
                 refused = delivery
                 search.refused()
                 if part.count == 1:
@@ -177,15 +174,24 @@ class ChunkLife:
 
     async def _refuse(self, piece: Piece, refused: Delivery) -> None:
         """Settle as rejected what no smaller request settled: the last answer about it was a refusal."""
-        attempt_id = self._with.attempt_id()
-        await self._intend(piece, attempt_id)
-        await self._write(piece, attempt_id, Event.REJECT, refused.judged)
-        await self._conclude(piece, refused)
-
-    async def _deliver(self, piece: Piece) -> Delivery:
-        """Deliver one request and settle it, unless it is to be halved."""
-        sender = self._with
         attempt = _AttemptOf(piece)
+        attempt.begin(self._with.attempt_id())
+        attempt.prove(refused.judged)
+        try:
+            await self._intend(piece, attempt.id)
+            await self._write(piece, attempt)
+        except BaseException:
+            await self._abandon(piece, attempt)
+            raise
+        await self._conclude(piece, attempt, refused)
+
+    async def _deliver(self, piece: Piece, *, in_doubt: bool = False) -> tuple[Delivery, _AttemptOf]:
+        """Deliver one request and settle it, unless it is to be halved.
+
+        ``in_doubt``: an earlier attempt at it may have been applied. Only an acceptance settles that.
+        """
+        sender = self._with
+        attempt = _AttemptOf(piece, in_doubt=in_doubt)
 
         async def before() -> None:
             attempt.begin(sender.attempt_id())
@@ -194,11 +200,10 @@ class ChunkLife:
             attempt.counted = True
 
         async def after(judged: Judged) -> None:
-            attempt.judged = judged
+            attempt.prove(judged, split=sender.on_rejected is OnRejected.SPLIT)
             attempt.counted = False
             sender.in_flight(-1)
-            halve = self._to_halve(piece, Delivery(judged, 1))
-            await self._write(piece, attempt.id, Event.HALVE if halve else event_of(judged.verdict.outcome), judged)
+            await self._write(piece, attempt)
 
         try:
             delivery = await sender.deliverer.deliver(
@@ -214,35 +219,42 @@ class ChunkLife:
         except BaseException:
             await self._abandon(piece, attempt)
             raise
-        if not self._to_halve(piece, delivery):
-            await self._conclude(piece, delivery)
-        return delivery
+        if not attempt.halve:
+            await self._conclude(piece, attempt, delivery)
+        return delivery, attempt
 
     async def _abandon(self, piece: Piece, attempt: _AttemptOf) -> None:
         """Settle a piece whose delivery was cancelled, or broken off because the journal failed."""
         if attempt.counted:
             self._with.in_flight(-1)
-        outcome = attempt.outcome
         status = attempt.judged.status if attempt.judged is not None else None
-        self._note(self._outcome(piece, outcome, attempt.number, status, None))
+        self._note(self._outcome(piece, attempt.outcome, attempt.number, status, None))
         if attempt.id:
             with contextlib.suppress(JournalError):
-                await self._write(piece, attempt.id, event_of(outcome), attempt.judged)
+                await self._write(piece, attempt)
 
-    async def _conclude(self, piece: Piece, delivery: Delivery) -> None:
-        """Settle a piece by its last verdict, and stop the run where that verdict asks for it."""
+    async def _conclude(self, piece: Piece, attempt: _AttemptOf, delivery: Delivery) -> None:
+        """Settle a piece by what its attempts proved, and stop the run where the last verdict asks for it."""
         judged = delivery.judged
-        outcome = judged.verdict.outcome
+        outcome = attempt.outcome_of(judged)
         error: RequestError | None = None
         if outcome is not Outcome.ACCEPTED:
             error = judged.error(append_request(self._with.list_id, b"", piece.count), delivery.attempts)
-            reason = self._stop_reason(judged)
+            if outcome is not judged.verdict.outcome:
+                error = OutcomeUnknownError(
+                    f"{Operation.APPEND.value}: an earlier attempt may have been applied (the last: {error})",
+                    operation=Operation.APPEND.value,
+                    status=judged.status,
+                    attempts=delivery.attempts,
+                    reference=error.reference,
+                    retry_after=judged.retry_after,
+                )
+            reason = self._stop_reason(judged, outcome)
             if reason is not None:
                 self._with.stop(reason, error)
         await self._settle(piece, outcome, delivery.attempts, judged.status, error)
 
-    def _stop_reason(self, judged: Judged) -> StopReason | None:
-        outcome = judged.verdict.outcome
+    def _stop_reason(self, judged: Judged, outcome: Outcome) -> StopReason | None:
         if outcome is Outcome.UNKNOWN and self._with.on_unknown is OnUnknown.STOP:
             return StopReason.UNKNOWN
         if judged.verdict in _STOPS:
@@ -261,12 +273,13 @@ class ChunkLife:
         intent = Intent(piece.index, piece.start, piece.count, piece.rows, attempt_id, now, piece.body)
         await self._with.journal.intend(intent)
 
-    async def _write(self, piece: Piece, attempt_id: str, event: Event, judged: Judged | None) -> None:
+    async def _write(self, piece: Piece, attempt: _AttemptOf) -> None:
+        judged = attempt.judged
         settlement = Settlement(
             index=piece.index,
             start=piece.start,
-            attempt_id=attempt_id,
-            event=event,
+            attempt_id=attempt.id,
+            event=attempt.event,
             at=self._with.deliverer.clock.wall(),
             status=judged.status if judged is not None else None,
             reference=judged.answer.reference if judged is not None and judged.answer is not None else None,
@@ -335,6 +348,9 @@ class _AttemptOf:
     stage: Stage = Stage.QUEUED
     judged: Judged | None = None
     counted: bool = False
+    in_doubt: bool = False
+    """Whether an earlier attempt may have been applied: then no refusal of this one says that none was."""
+    halve: bool = False
 
     def begin(self, attempt_id: str) -> None:
         self.id = attempt_id
@@ -345,9 +361,24 @@ class _AttemptOf:
     def mark(self, stage: Stage) -> None:
         self.stage = stage
 
+    def prove(self, judged: Judged, *, split: bool = False) -> None:
+        self.judged = judged
+        self.in_doubt = self.in_doubt or judged.verdict.outcome is Outcome.UNKNOWN
+        self.halve = split and judged.verdict.splittable and self.piece.count > 1 and not self.in_doubt
+
+    def outcome_of(self, judged: Judged) -> Outcome:
+        """What ``judged`` proves together with the attempts before it."""
+        outcome = judged.verdict.outcome
+        return Outcome.UNKNOWN if self.in_doubt and outcome is not Outcome.ACCEPTED else outcome
+
     @property
     def outcome(self) -> Outcome:
-        """What is known: the verdict where there is one, or else what the stage proves."""
+        """What is known: by the verdict where there is one, or else by the stage."""
         if self.judged is not None:
-            return self.judged.verdict.outcome
-        return Outcome.UNKNOWN if self.stage >= Stage.SENDING else Outcome.NOT_SENT
+            return Outcome.NOT_SENT if self.halve else self.outcome_of(self.judged)
+        return Outcome.UNKNOWN if self.in_doubt or self.stage >= Stage.SENDING else Outcome.NOT_SENT
+
+    @property
+    def event(self) -> Event:
+        """What the journal is told of it."""
+        return Event.HALVE if self.halve else event_of(self.outcome)
