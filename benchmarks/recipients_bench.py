@@ -121,9 +121,9 @@ def dedupe(numbers):
         kept = 0
         for first in range(0, numbers, SLICE):
             records = [{"Number": str(values(rng))} for _ in range(SLICE)]
-            started = time.perf_counter()
+            started = time.thread_time()  # what the loop would be held for; other processes do not count
             kept += len(stage(records, range(first + 1, first + 1 + SLICE)).records)
-            took = time.perf_counter() - started
+            took = time.thread_time() - started
             spent += took
             worst = max(worst, took)
         grown = (resident() - before) / kept
