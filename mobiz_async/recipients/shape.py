@@ -110,7 +110,7 @@ class _Check:
             return False
         try:
             _convert(records, self._schema)
-        except (msgspec.ValidationError, RecursionError):
+        except (msgspec.ValidationError, UnicodeEncodeError, RecursionError):
             return False
         return not self._floats or _all_finite(records, self._floats)
 
@@ -181,7 +181,11 @@ def _diagnose(record: dict[Any, Any], number_field: str | None) -> tuple[str | N
         if _not_null(record[number_field]) == "":
             return number_field, Reason.EMPTY
     for key, value in record.items():
-        if (reason := _value_problem(value)) is not None:
+        try:
+            reason = _value_problem(value)
+        except RecursionError:  # it contains itself, or as good as
+            reason = Reason.NOT_ENCODABLE
+        if reason is not None:
             return key, reason
     return None
 
