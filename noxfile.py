@@ -1,5 +1,7 @@
 """What is run before a change goes in: ``nox`` for the ordinary sessions, ``nox -s chaos`` for the long proof."""
 
+import sys
+
 import nox
 
 nox.needs_version = ">=2024.10.9"
@@ -9,6 +11,18 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["lint", "tests"]
 
 PYTHONS = ["3.11", "3.12", "3.13"]
+
+
+@nox.session(venv_backend="none")
+def check(session: nox.Session) -> None:
+    """Everything a change must pass, in the environment nox itself runs in: style, types, and the suite at the end."""
+    python = (sys.executable, "-m")
+    for command in ("ruff check", "ruff format --check", "mypy"):
+        session.run(*python, *command.split(), external=True)
+    session.run(*python, "coverage", "erase", external=True)
+    session.run(*python, "coverage", "run", "-m", "pytest", *session.posargs, external=True)
+    session.run(*python, "coverage", "combine", "--quiet", external=True)
+    session.run(*python, "coverage", "report", external=True)
 
 
 @nox.session(python=PYTHONS)
