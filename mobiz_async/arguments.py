@@ -1,4 +1,4 @@
-"""What callers hand to a client, made into what its operations take; what cannot be is refused before anything is sent."""
+"""What callers hand to a client, made into what its operations take; refused before anything is sent where it cannot."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def as_secret(value: str | Secret | None) -> Secret | None:
 
 
 def key_of(name: str, given: Secret | None, variable: str) -> Secret:
-    """Return a key that was given, or the one in the environment; raise ``ConfigurationError`` where it cannot be one."""
+    """Return the key given, or the one in the environment; raise ``ConfigurationError`` where it cannot be one."""
     found = given if given is not None and given.reveal() else Secret(os.environ.get(variable, ""))
     if not found.reveal():
         raise ConfigurationError(_MISSING.format(name=name, variable=variable))
@@ -38,7 +38,7 @@ def key_of(name: str, given: Secret | None, variable: str) -> Secret:
     return found
 
 
-def check_trigger_key(trigger_key: str) -> None:
+def check_trigger_key(trigger_key: object) -> None:
     """Raise ``ConfigurationError`` unless it is text with something in it."""
     if not isinstance(trigger_key, str) or not trigger_key.strip():
         raise ConfigurationError("the trigger key is empty, or no text")

@@ -11,15 +11,25 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from itertools import islice
 from time import perf_counter
+from types import TracebackType
 from typing import Any
 
 import attrs
 import msgspec
 
-from mobiz_async.errors import Reason, SourceError
+from mobiz_async.errors import InvalidRecordError, Reason, SourceError
 from mobiz_async.recipients.stages import Problem, Stage, runs
 from mobiz_async.wire import encode, encode_into
 
@@ -92,8 +102,9 @@ class Slices:
                 await self._take_async(taken)
         except Exception as error:  # noqa: BLE001  a source may raise anything; it is kept as the cause
             self.error = SourceError(self.read + len(taken) + 1, type(error).__name__)
-            self.error.__cause__ = error
-        self.read += len(taken)
+            self.error.__cause__ = error.with_traceback(_beyond_this_module(error.__traceback__))
+        finally:
+            self.read += len(taken)
         return taken
 
     async def _take_async(self, taken: list[Any]) -> None:
@@ -113,10 +124,18 @@ class Slices:
 
     async def aclose(self) -> None:
         """Close a generator that was not read to its end, so that its ``finally`` blocks run now."""
-        if self._async is not None and hasattr(self._async, "aclose"):
+        # Only a generator: a file or a cursor has a close() too, and belongs to whoever opened it.
+        if isinstance(self._async, AsyncGenerator):
             await self._async.aclose()
-        elif self._sync is not None and hasattr(self._sync, "close"):
+        elif isinstance(self._sync, Generator):
             self._sync.close()
+
+
+def _beyond_this_module(trace: TracebackType | None) -> TracebackType | None:
+    """Return a source's own part of a traceback: our frames hold records, and error trackers print locals."""
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    return trace
 
 
 class Chunker:
@@ -170,17 +189,29 @@ class Chunker:
                 self._let_go_at = now
             taken = await self._slices.next()
             if self._slices.is_async:
-                now = self._let_go_at = self._timer()
+                now = self._timer()  # it may have waited for something; or not, so the loop is let go all the same
             if not taken:
                 return self._close() if self._count and self._slices.error is None else None
             first = self._slices.read - len(taken) + 1
             self._waiting, self._waiting_rows, problems = self._stage(taken, range(first, first + len(taken)))
+            del taken  # an exception carries this frame, and error trackers print its locals
             if problems:
                 self._on_problems(problems)
             chunk = self._fill()
             self._slices.held(self._timer() - now)
             if chunk is not None:
                 return chunk
+
+    def rest(self) -> list[Chunk]:
+        """Return what was read and is in no chunk yet, when reading ended before the source did."""
+        chunks: list[Chunk] = []
+        while self._waiting or self._count:
+            try:
+                chunk = self._fill() or (self._close() if self._count else None)
+            except InvalidRecordError:  # told of when nothing is sent any more; the next one may be good
+                continue
+            chunks.extend(filter(None, [chunk]))
+        return chunks
 
     async def aclose(self) -> None:
         """Close the source."""
@@ -231,6 +262,7 @@ class Chunker:
                 elif len(self._body) + len(encoded) + 1 > self._max_bytes:
                     return self._close()
             if reason is not None:
+                encoded = b""  # for the same reason as in next()
                 problem = Problem(self._waiting_rows[0], None, reason, self._waiting[0])
                 self._waiting, self._waiting_rows = self._waiting[1:], self._waiting_rows[1:]
                 self._on_problems([problem])

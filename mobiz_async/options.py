@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar
 
 import attrs
 from attrs.validators import and_, ge, gt, le, optional
@@ -15,6 +15,28 @@ from mobiz_async.models import MAX_RECORDS_PER_APPEND, OnInvalid, OnRejected, On
 from mobiz_async.recipients.stages import Problem
 
 __all__ = ["BulkOptions", "BulkSettings"]
+
+
+_Choice = TypeVar("_Choice", OnUnknown, OnRejected, OnInvalid)
+
+
+def _chosen(name: str, kind: type[_Choice], value: _Choice | str) -> _Choice:
+    try:
+        return kind(value)
+    except ValueError:
+        raise ConfigurationError(f"{name} is one of {', '.join(kind)}") from None
+
+
+def _on_unknown(value: OnUnknown | str) -> OnUnknown:
+    return _chosen("on_unknown", OnUnknown, value)
+
+
+def _on_rejected(value: OnRejected | str) -> OnRejected:
+    return _chosen("on_rejected", OnRejected, value)
+
+
+def _on_invalid(value: OnInvalid | str) -> OnInvalid:
+    return _chosen("on_invalid", OnInvalid, value)
 
 
 class BulkSettings(TypedDict, total=False):
@@ -55,11 +77,11 @@ class BulkOptions:
     """Chunks in flight; None: the client's. Memory is (concurrency + 1) chunks."""
     journal: Journal | None = None
     """Where the run is written down, to be resumed: the same call with the same journal goes on. None: in memory."""
-    on_unknown: OnUnknown = attrs.field(default=OnUnknown.KEEP, converter=OnUnknown)
+    on_unknown: OnUnknown = attrs.field(default=OnUnknown.KEEP, converter=_on_unknown)
     """What to do about a chunk that may or may not have been applied."""
-    on_rejected: OnRejected = attrs.field(default=OnRejected.KEEP, converter=OnRejected)
+    on_rejected: OnRejected = attrs.field(default=OnRejected.KEEP, converter=_on_rejected)
     """What to do about a chunk that was refused."""
-    on_invalid: OnInvalid = attrs.field(default=OnInvalid.RAISE, converter=OnInvalid)
+    on_invalid: OnInvalid = attrs.field(default=OnInvalid.RAISE, converter=_on_invalid)
     """What to do about a record that cannot be sent."""
     max_split_requests: int = attrs.field(default=2_000, validator=ge(0))
     """Requests that ``OnRejected.SPLIT`` may spend, over the whole run; what is left unsplit then is rejected."""
