@@ -13,17 +13,20 @@ and nothing new is started. Only cancelling breaks off what is in flight.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
 from typing import Self
+
+import attrs
 
 from mobiz_async.books import Books
 from mobiz_async.chunk_life import ChunkLife, Piece, Sender
 from mobiz_async.chunking import Chunk, Chunker
 from mobiz_async.delivery import Deliverer
 from mobiz_async.errors import InvalidRecordError, JournalError, MobizError, SourceChangedError, SourceError
-from mobiz_async.journal.protocol import Journal, Part
+from mobiz_async.journal.protocol import ChunkState, Journal, Part, Recalled
 from mobiz_async.limits import Meter
 from mobiz_async.models import BulkReport, ChunkOutcome, OnInvalid, Stats, StopReason
 from mobiz_async.options import BulkOptions
@@ -72,6 +75,7 @@ class BulkRun:
         self._room.set()
         self._watched = True
         self._task: asyncio.Task[None] | None = None
+        self._in_hand: Chunk | None = None
         self._started = 0.0
         self.report: BulkReport | None = None
         """The balanced books, once the run is over."""
@@ -168,7 +172,8 @@ class BulkRun:
 
     async def _run(self, resuming: bool) -> None:
         workers: set[asyncio.Task[None]] = set()
-        reader = asyncio.create_task(self._read(workers, resuming), name="mobiz_async.reader")
+        sender = self._sender()
+        reader = asyncio.create_task(self._read(sender, workers, resuming), name="mobiz_async.reader")
         halt = asyncio.create_task(self._halt.wait())
         timer = asyncio.create_task(self._expire())
         try:
@@ -183,10 +188,13 @@ class BulkRun:
             tasks = (reader, *workers)
             await _end(*tasks, halt, timer)
             try:
-                await self._chunker.aclose()
-                await self._journal.close()
+                await self._settle_leftover(sender, resuming)
             finally:
-                self._close_books()
+                try:
+                    await self._chunker.aclose()
+                    await self._journal.close()
+                finally:
+                    self._close_books()
         for task in tasks:
             if not task.cancelled():
                 task.result()
@@ -202,12 +210,9 @@ class BulkRun:
             await self._clock.sleep(self._options.deadline)
             self._stop(StopReason.DEADLINE)
 
-    async def _read(self, workers: set[asyncio.Task[None]], resuming: bool) -> None:
+    def _sender(self) -> Sender:
         options = self._options
-        rate = options.records_per_second
-        meter = Meter(rate) if rate is not None else None
-        slots = asyncio.Semaphore(self._concurrency)
-        sender = Sender(
+        return Sender(
             deliverer=self._deliverer,
             journal=self._journal,
             list_id=self._list_id,
@@ -222,16 +227,22 @@ class BulkRun:
             in_flight=self._in_flight,
             deadline=None if options.deadline is None else self._started + options.deadline,
         )
+
+    async def _read(self, sender: Sender, workers: set[asyncio.Task[None]], resuming: bool) -> None:
+        rate = self._options.records_per_second
+        meter = Meter(rate) if rate is not None else None
+        slots = asyncio.Semaphore(self._concurrency)
         try:
             while (chunk := await self._chunker.next()) is not None:
+                self._in_hand = chunk
                 known = await self._recall(chunk) if resuming else ()
                 if meter is not None:
                     await self._clock.sleep(max(0.0, meter.ready_at - self._clock.monotonic()))
                     meter.take(self._clock.monotonic(), chunk.count)
                 await slots.acquire()
                 self._books.stats.chunks += 1
-                life = ChunkLife(sender, Piece(chunk.index, 0, chunk.count, chunk.rows, chunk.body))
-                worker = asyncio.create_task(life.live(known), name="mobiz_async.worker")
+                self._in_hand = None
+                worker = asyncio.create_task(_life_of(chunk, sender).live(known), name="mobiz_async.worker")
                 workers.add(worker)
                 worker.add_done_callback(lambda done: self._retire(workers, slots, done))
                 if chunk.index == 0:
@@ -247,6 +258,16 @@ class BulkRun:
         except Exception:
             self._stop(StopReason.ERROR)
             raise
+
+    async def _settle_leftover(self, sender: Sender, resuming: bool) -> None:
+        """Settle what was read and never handed to a worker: not sent, or what an earlier run has settled."""
+        if not self._halt.is_set() or self._stopped is StopReason.ERROR:
+            return
+        leftover = [self._in_hand] if self._in_hand is not None else []
+        with contextlib.suppress(JournalError):  # then nothing is known, and the books count them as not sent
+            for chunk in [*leftover, *self._chunker.rest()]:
+                recalled = await self._journal.recall(chunk.index, chunk.body) if resuming else None
+                await _life_of(chunk, sender).live(_parts_within(recalled, chunk))
 
     async def _recall(self, chunk: Chunk) -> tuple[Part, ...]:
         known = await self._journal.recall(chunk.index, chunk.body)
@@ -303,6 +324,23 @@ class BulkRun:
     def _show_progress(self) -> None:
         if self._options.progress is not None:
             self._options.progress(self.stats)
+
+
+def _life_of(chunk: Chunk, sender: Sender) -> ChunkLife:
+    return ChunkLife(sender, Piece(chunk.index, 0, chunk.count, chunk.rows, chunk.body))
+
+
+def _parts_within(recalled: Recalled | None, chunk: Chunk) -> tuple[Part, ...]:
+    """Return what is known of a chunk that was read in part, as far as it holds what was sent then."""
+    if recalled is None:
+        return ()
+    same = chunk.count if recalled.differs is None else min(chunk.count, recalled.differs)
+    known = [
+        attrs.evolve(part, count=min(part.count, same - part.start)) for part in recalled.parts if part.start < same
+    ]
+    if same < chunk.count:
+        known.append(Part(chunk.index, same, chunk.count - same, ChunkState.PENDING, chunk.first_record))
+    return tuple(known)
 
 
 async def _end(*tasks: asyncio.Task[None] | asyncio.Task[bool]) -> None:

@@ -109,7 +109,7 @@ class ChunkLife:
         try:
             if not known:
                 await self._send(whole)
-            elif len(known) == 1 and known[0].count == whole.count:
+            elif len(known) == 1:
                 await self._resume(whole, known[0])
             else:
                 records = _split_records(whole.body)
