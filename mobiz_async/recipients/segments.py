@@ -15,12 +15,14 @@ import attrs
 
 __all__ = ["Segments", "count"]
 
+_GSM7_WHOLE = 160
 _BASIC = (
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
     "abcdefghijklmnopqrstuvwxyzäöñüà"
 )
 _EXTENSION = "\f^{}\\[~]|€"
 
+_PLAIN = re.compile(f"[{re.escape(_BASIC)}]*+")
 _FOREIGN = re.compile(f"[^{re.escape(_BASIC + _EXTENSION)}]")
 _GSM7_PAIR = re.compile(f"[{re.escape(_EXTENSION)}]")
 _UCS2_PAIR = re.compile("[\U00010000-\U0010ffff]")
@@ -43,9 +45,11 @@ class Segments:
 
 def count(text: str) -> Segments:
     """Return how ``text`` is encoded and into how many parts it goes. An empty text takes one, of no units."""
+    if len(text) <= _GSM7_WHOLE and _PLAIN.fullmatch(text):  # most of them; a repetition is read at C speed
+        return Segments("GSM-7", 1, len(text))
     foreign = _FOREIGN.search(text)
     if foreign is None:
-        return Segments("GSM-7", *_parts(text, _GSM7_PAIR, whole=160, part=153))
+        return Segments("GSM-7", *_parts(text, _GSM7_PAIR, whole=_GSM7_WHOLE, part=153))
     return Segments("UCS-2", *_parts(text, _UCS2_PAIR, whole=70, part=67), foreign[0])
 
 
