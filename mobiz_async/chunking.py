@@ -213,17 +213,6 @@ class Chunker:
             chunks.extend(filter(None, [chunk]))
         return chunks
 
-    def rest(self) -> list[Chunk]:
-        """Return what was read and is in no chunk yet, when reading ended before the source did."""
-        chunks: list[Chunk] = []
-        while self._waiting or self._count:
-            try:
-                chunk = self._fill() or (self._close() if self._count else None)
-            except InvalidRecordError:  # told of when nothing is sent any more; the next one may be good
-                continue
-            chunks.extend(filter(None, [chunk]))
-        return chunks
-
     async def aclose(self) -> None:
         """Close the source."""
         await self._slices.aclose()
