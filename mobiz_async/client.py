@@ -91,6 +91,7 @@ class MobizClient:
         send_time_format: SendTimeFormat = "unix",
         events: Sequence[EventHook] = (),
         allow_insecure: bool = False,
+        expect_continue: bool = False,
         clock: Clock | None = None,
     ) -> None:
         """Take settings; no I/O happens before the first request.
@@ -99,8 +100,11 @@ class MobizClient:
         ``MOBIZ_SUBSCRIPTION_KEY``, ``MOBIZ_USERNAME`` and ``MOBIZ_BASE_URL`` when left out. ``session`` is used and
         never closed (for proxies and TLS settings of your own); ``transport`` replaces the network altogether.
         ``concurrency`` bounds bulk requests in flight; ``pace`` says it and more. ``events`` are called with an
-        ``AttemptEvent`` after each attempt. Raises ``ConfigurationError`` for a missing key, or a ``base_url`` that is
-        neither https nor on this machine, unless ``allow_insecure`` asks for it by name.
+        ``AttemptEvent`` after each attempt. ``expect_continue`` sends a body only after the server's ``100 Continue``,
+        which turns some unknowns into provably not sent, where the server takes part in it.
+
+        Raises ``ConfigurationError`` for a missing key, or a ``base_url`` that is neither https nor on this machine,
+        unless ``allow_insecure`` asks for it by name.
         """
         # As secrets from the start: the frame of a constructor that raises ends up in error reports.
         api_key, subscription_key = as_secret(api_key), as_secret(subscription_key)
@@ -116,7 +120,7 @@ class MobizClient:
                 key_of("subscription_key", subscription_key, "MOBIZ_SUBSCRIPTION_KEY"),
             )
             url = check_base_url(self._base_url, allow_insecure=allow_insecure)
-            transport = AiohttpTransport(credentials, url, timeouts, session)
+            transport = AiohttpTransport(credentials, url, timeouts, session, expect_continue=expect_continue)
         elif session is not None:
             raise ConfigurationError("session and transport exclude each other")
         self._deliverer = Deliverer(transport, Pacer(self._pace, self._clock), retry, self._clock, tuple(events))

@@ -17,17 +17,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import re
 import socket
 import struct
 from collections.abc import Callable
 from typing import Protocol
+from urllib.parse import quote
 
 import aiohttp
+import msgspec
 from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from mobiz_async.errors import ConfigurationError
-from mobiz_async.models import Credentials, Timeouts
+from mobiz_async.models import Credentials, Secret, Timeouts
 from mobiz_async.verdicts import Attempt, Failure, Stage
 from mobiz_async.wire import API_KEY_PARAMETER, SUBSCRIPTION_HEADER, Body, Reply, Request
 
@@ -172,6 +175,14 @@ class _Body(aiohttp.Payload):
         transport.abort()
 
 
+def _spellings(secret: Secret) -> set[bytes]:
+    """Return how a key may be written in a reply: as it is, in a URL, in JSON."""
+    plain, quoted = secret.reveal(), quote(secret.reveal(), safe="")
+    escaped = msgspec.json.encode(plain)[1:-1]
+    lower = re.sub("%..", lambda found: found[0].lower(), quoted)
+    return {plain.encode(), quoted.encode(), lower.encode(), escaped, escaped.replace(b"/", b"\\/")}
+
+
 class AiohttpTransport:
     """``Transport`` over aiohttp.
 
@@ -185,14 +196,21 @@ class AiohttpTransport:
         base_url: URL,
         timeouts: Timeouts,
         session: aiohttp.ClientSession | None = None,
+        *,
+        expect_continue: bool = False,
     ) -> None:
-        """Hold the settings; no I/O happens here."""
+        """Hold the settings; no I/O happens here.
+
+        ``expect_continue``: send the body only after the server's ``100 Continue`` (RFC 9110, 10.1.1). A server that
+        goes away before it is then proven not to have had the body; one that never answers it costs the whole timeout.
+        """
         self._credentials = credentials
         self._base_url = base_url
         self._stall = timeouts.upload_stall
         self._timeout = aiohttp.ClientTimeout(
             total=timeouts.total, connect=timeouts.connect, sock_connect=timeouts.connect, sock_read=timeouts.read
         )
+        self._expect_continue = expect_continue
         self._session = session
         self._owned = session is None
         self._addresses: dict[str, URL] = {}
@@ -203,7 +221,9 @@ class AiohttpTransport:
         return f"AiohttpTransport({str(self._base_url)!r})"
 
     async def post(self, request: Request, on_stage: OnStage) -> Attempt:
-        """Make one attempt; see ``Transport.post``. Raises ``RuntimeError`` when the session is closed."""
+        """Make one attempt; see ``Transport.post``. Raises ``RuntimeError`` when a session handed in is closed."""
+        if self._closed:
+            return Attempt(Stage.QUEUED, failure=Failure.CLOSED)
         session = self._open_session()
         stage = Stage.QUEUED
 
@@ -223,6 +243,7 @@ class AiohttpTransport:
                 timeout=self._timeout,
                 allow_redirects=False,
                 raise_for_status=False,
+                expect100=self._expect_continue,
                 middlewares=(*session._middlewares, self._add_credentials),  # noqa: SLF001  no public way to chain
             ) as response:
                 reply = await self._read(response)
@@ -258,7 +279,8 @@ class AiohttpTransport:
         # A gateway may quote the URL back at us; the key goes no further than this.
         for secret in (self._credentials.api_key, self._credentials.subscription_key):
             if len(secret.reveal()) >= _SHORTEST_SCRUBBED_KEY:
-                body = body.replace(secret.reveal().encode(), b"***")
+                for spelling in _spellings(secret):
+                    body = body.replace(spelling, b"***")
         return body
 
     async def _add_credentials(
@@ -287,8 +309,6 @@ class AiohttpTransport:
         return self._keyed[url]
 
     def _open_session(self) -> aiohttp.ClientSession:
-        if self._closed:
-            raise RuntimeError("this client is closed")
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE),
