@@ -12,6 +12,7 @@ from pathlib import Path
 
 import attrs
 import pytest
+import pytest_asyncio
 from chaos_stand import client_of, examine
 from ground_truth import check, count, numbers
 from senders import Ended, Order, Senders, Truth
@@ -92,7 +93,7 @@ class Range:
             check(dict.fromkeys(SOURCE, ChunkState.UNKNOWN), applied, may_repeat=may_repeat)
 
 
-@pytest.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shooting(tmp_path_factory) -> AsyncIterator[Range]:
     folder = tmp_path_factory.mktemp("kills")
     log = folder / "applied.log"
