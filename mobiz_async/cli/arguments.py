@@ -43,11 +43,8 @@ class SectionedCommand(PlainCommand):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, those that no heading names under the last one."""
-        records = {
-            param.name: record
-            for param in self.get_params(ctx)
-            if isinstance(param, click.Option) and (record := param.get_help_record(ctx))
-        }
+        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+        records = {option.name: record for option in options if (record := option.get_help_record(ctx))}
         named = {name for _, names in self._sections for name in names}
         rest = [name for name in records if name not in named]
         for place, (heading, names) in enumerate(self._sections, start=1):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -14,12 +14,16 @@ from mobiz_async.cli.exits import Exit
 from mobiz_async.cli.orders import Order
 from mobiz_async.cli.screen import Screen, plural
 from mobiz_async.models import MAX_RECORDS_PER_APPEND
-from mobiz_async.recipients.preview import Preview, preview
+from mobiz_async.recipients.preview import BadRow, Preview, preview
 from mobiz_async.recipients.stages import SKIPS
 
 __all__ = ["preview_order", "preview_table"]
 
 _SHOWN = 5
+_SHOWN_ROWS = 10
+_KEPT_ROWS = 100
+_WISHED = frozenset(reason.value for reason in SKIPS)
+"""Reasons that are no fault of a record."""
 
 
 def preview_order(order: Order, screen: Screen, price_per_segment: str | None) -> int:
@@ -39,11 +43,11 @@ def preview_order(order: Order, screen: Screen, price_per_segment: str | None) -
             dedupe=order.number if order.dedupe else None,
             price_per_segment=price_per_segment,
             chunk_size=settings.get("chunk_size", MAX_RECORDS_PER_APPEND),
+            first_bad=_KEPT_ROWS,
         )
     screen.show(preview_table(seen, order.title, price_per_segment))
     screen.write_json({"source": order.title, "dry_run": True, **seen.to_dict()})
-    wished = {reason.value for reason in SKIPS}
-    return Exit.INCOMPLETE if set(seen.held_back) - wished else Exit.OK
+    return Exit.INCOMPLETE if set(seen.held_back) - _WISHED else Exit.OK
 
 
 def preview_table(seen: Preview, title: str, price: str | None) -> RenderableType:
@@ -52,24 +56,23 @@ def preview_table(seen: Preview, title: str, price: str | None) -> RenderableTyp
     details = _details(seen, price)
     if details.row_count:
         parts += ["", details]
-    if seen.bad:
-        parts += ["", _bad_rows(seen)]
+    faulty = [bad for bad in seen.bad if bad.reason not in SKIPS]
+    if faulty:
+        parts += ["", _bad_rows(faulty[:_SHOWN_ROWS])]
     return Group(*parts)
 
 
 def _counts(seen: Preview) -> Table:
     table = Table.grid(padding=(0, 2))
-    table.add_column()
     table.add_column(justify="right", no_wrap=True)
     table.add_column()
     size = f"{seen.bytes / 1e6:,.1f} MB" if seen.bytes > 1e5 else f"{seen.bytes:,} bytes"  # noqa: PLR2004  0.1 MB
-    sent = f"in {plural(seen.requests, 'request')}, {size}" if seen.good else ""
-    table.add_row("  would go", Text(f"{seen.good:,}", style="green" if seen.good else ""), sent)
-    wished = {reason.value for reason in SKIPS}
+    sent = f"would go, in {plural(seen.requests, 'request')} and {size}" if seen.good else "would go"
+    table.add_row(Text(f"  {seen.good:,}", style="green" if seen.good else ""), sent)
     for reason, count in seen.held_back.items():
-        table.add_row(f"  {reason}", Text(f"{count:,}", style="" if reason in wished else "red"), "")
-    table.add_row("", "-" * len(f"{seen.read:,}"), "")
-    table.add_row("  read", Text(f"{seen.read:,}", style="bold"), "")
+        table.add_row(Text(f"{count:,}", style="" if reason in _WISHED else "red"), Text(reason))
+    table.add_row("-" * len(f"{seen.read:,}"), "")
+    table.add_row(Text(f"  {seen.read:,}", style="bold"), "read")
     return table
 
 
@@ -102,11 +105,11 @@ def _character(character: str) -> str:
     return f"{visible}U+{ord(character):04X} ({name})"
 
 
-def _bad_rows(seen: Preview) -> RenderableType:
+def _bad_rows(faulty: Sequence[BadRow]) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     table.add_column(justify="right", no_wrap=True)
     table.add_column()
     table.add_column()
-    for bad in seen.bad:
+    for bad in faulty:
         table.add_row(f"  row {bad.row:,}", Text(bad.field or ""), Text(bad.reason.value))
-    return Group(Text("  The first that would not go:"), table)
+    return Group(Text("  The first of those that would not go:"), table)

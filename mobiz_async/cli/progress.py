@@ -99,7 +99,7 @@ def bar(view: View, title: str) -> RenderableType:
     left = view.seconds_left
     head.add_row(
         Text(title, style="bold"),
-        ProgressBar(total=1.0 if done is not None else None, completed=done or 0.0, pulse=done is None),
+        _line_of(done),
         Text(
             f"{view.rate:,.0f}/s"
             + (f"  {done:.0%}" if done is not None else f"  {_clock(view.stats.elapsed)}")
@@ -110,6 +110,19 @@ def bar(view: View, title: str) -> RenderableType:
     for text, style in _counts(view):
         counts.append("  ").append(text, style=style)
     return Group(head, counts)
+
+
+def _line_of(done: float | None) -> ProgressBar:
+    # The terminal's own colours: rich's are picked for a dark one.
+    return ProgressBar(
+        total=None if done is None else 1.0,
+        completed=done or 0.0,
+        pulse=done is None,
+        style="dim",
+        complete_style="cyan",
+        finished_style="green",
+        pulse_style="cyan",
+    )
 
 
 class Progress:

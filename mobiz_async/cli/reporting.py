@@ -32,7 +32,8 @@ def report_table(report: BulkReport, title: str) -> RenderableType:
     if report.resumed:
         parts.append(Text(f"{plural(report.resumed, 'record')} had been settled by an earlier run."))
     if report.stopped is not None:
-        parts.append(Text(f"Stopped early: {report.stopped.value}.", style="yellow"))
+        why = "interrupted" if report.stopped is StopReason.ASKED else report.stopped.value
+        parts.append(Text(f"Stopped early: {why}.", style="yellow"))
     return Group(*parts)
 
 

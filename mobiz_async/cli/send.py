@@ -183,7 +183,7 @@ def _order(ctx: click.Context, asked: dict[str, Any]) -> Order:
     header = asked["header"]
     return Order(
         source=asked["file"],
-        argv=(ctx.find_root().info_name or "mobiz", *ctx.find_root().meta["mobiz.argv"]),
+        argv=(*(ctx.find_root().info_name or "mobiz").split(), *ctx.meta["mobiz.argv"]),
         list_id=asked["list_id"],
         new_list=asked["new_list"],
         fields=definition(asked["fields"]),
