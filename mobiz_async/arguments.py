@@ -13,6 +13,7 @@ from mobiz_async.models import DataList, Secret
 from mobiz_async.options import BulkOptions
 from mobiz_async.recipients.intake import Intake
 from mobiz_async.recipients.shape import shape_stage
+from mobiz_async.recipients.sources import Recipients
 from mobiz_async.recipients.stages import Problem
 from mobiz_async.wire import encode
 
@@ -52,7 +53,9 @@ def as_list(contacts: DataList | str | int) -> DataList:
     return made
 
 
-def intake_of(contacts: DataList, number_field: str | None, options: BulkOptions | None = None) -> Intake:
+def intake_of(
+    contacts: DataList, records: Records, number_field: str | None, options: BulkOptions | None = None
+) -> Intake:
     """Return what is done to the records of a run, or of one append, before they go."""
     asked = options if options is not None else BulkOptions()
     return Intake(
@@ -64,6 +67,7 @@ def intake_of(contacts: DataList, number_field: str | None, options: BulkOptions
         definition=contacts.definition,
         suppress=asked.suppress,
         dedupe=asked.dedupe,
+        in_place=isinstance(records, Recipients),
     )
 
 

@@ -351,7 +351,7 @@ class MobizClient:
         with self._operation():
             chunker = Chunker(
                 rows,
-                intake_of(as_list(contacts), number_field).stage(),
+                intake_of(as_list(contacts), rows, number_field).stage(),
                 chunk_size=MAX_RECORDS_PER_APPEND,
                 max_bytes=1 << 40,
                 on_problems=raise_first,
@@ -398,7 +398,7 @@ class MobizClient:
         """``send_bulk``, watched: a context manager giving a ``BulkRun`` to iterate, look at and stop."""
         asked = BulkOptions.of(options)
         target = as_list(contacts)
-        intake = intake_of(target, asked.number_field, asked)
+        intake = intake_of(target, records, asked.number_field, asked)
         identity = {
             "list id": target.id,
             "chunk size": str(asked.chunk_size),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import attrs
 import msgspec
 
 from mobiz_async.errors import ConfigurationError
+from mobiz_async.recipients import phones
 from mobiz_async.recipients.dedupe import dedupe_stage, suppression_stage
 from mobiz_async.recipients.definition import definition_stage
 from mobiz_async.recipients.phones import normalize_stage
@@ -35,22 +37,33 @@ class Intake:
     definition: Mapping[str, str] | None = None
     suppress: Iterable[str] | None = None
     dedupe: str | None = None
+    in_place: bool = False
+    """The records are nobody else's, and may be changed instead of copied."""
 
     def stage(self) -> Stage:
         """Return the steps as one stage; it remembers what it has seen, so each run needs its own."""
         stages = [shape_stage(self.number_field, common=self.common, rename=self.rename)]
         if self.region is not None:
-            stages.append(normalize_stage(self.number_field, self.region, mobile_only=self.mobile_only))
+            stages.append(
+                normalize_stage(self.number_field, self.region, mobile_only=self.mobile_only, in_place=self.in_place)
+            )
         if self.definition is not None:
             stages.append(definition_stage(self.definition))
         if self.suppress is not None:
-            stages.append(suppression_stage(self.number_field, self.suppress))
+            normalize = partial(phones.normalize, region=self.region or "ZA")
+            normalized = self.region is not None
+            stages.append(
+                suppression_stage(self.number_field, self.suppress, normalize=normalize, normalized=normalized)
+            )
         if self.dedupe is not None:
             stages.append(dedupe_stage(self.dedupe))
         return pipeline(stages)
 
     def fingerprint(self) -> str:
-        """Return a digest of the settings: the same source under the same one falls into the same chunks."""
+        """Return a digest of the settings: the same source under the same one falls into the same chunks.
+
+        What is on the suppression list is no part of it: a list that has grown shows as a source that has changed.
+        """
         settings = [
             self.number_field,
             dict(self.common or {}),
