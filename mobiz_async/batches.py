@@ -9,12 +9,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from mobiz_async.chunking import Chunk, Chunker
-from mobiz_async.delivery import Delivery
+from mobiz_async.delivery import Deliverer, Delivery
 from mobiz_async.errors import InvalidRecordError, RequestError
-from mobiz_async.models import BatchOutcome, Outcome, TriggerReceipt
+from mobiz_async.models import BatchOutcome, Outcome, TriggerReceipt, TriggerReport
+from mobiz_async.pacing import Lane
 from mobiz_async.verdicts import Verdict
+from mobiz_async.wire import trigger_request
 
-__all__ = ["BatchSent", "fan_out", "receipt_of"]
+__all__ = ["BatchSent", "fan_out", "receipt_of", "send_batches"]
 
 BatchSent = tuple[Delivery, RequestError | None]
 
@@ -33,6 +35,30 @@ def receipt_of(delivery: Delivery, count: int) -> TriggerReceipt:
         count=count,
         raw=answer.raw,
     )
+
+
+async def send_batches(
+    deliverer: Deliverer, trigger_key: str, chunker: Chunker, *, concurrency: int, send_time: str | None
+) -> TriggerReport:
+    """Send every batch of ``chunker`` to ``trigger_key`` and return the report.
+
+    Raises the ``InvalidRecordError`` or ``SourceError`` that ended the reading, with ``report`` set to what was sent.
+    """
+
+    async def send(batch: Chunk) -> BatchSent:
+        request = trigger_request(trigger_key, batch.body, batch.count, send_time)
+        delivery = await deliverer.deliver(request, Lane.BULK, concurrency=concurrency)
+        failed = delivery.judged.verdict.outcome is not Outcome.ACCEPTED
+        return delivery, delivery.judged.error(request, delivery.attempts) if failed else None
+
+    started = deliverer.clock.monotonic()
+    batches, posts, invalid = await fan_out(chunker, send, concurrency)
+    report = TriggerReport(tuple(batches), posts, deliverer.clock.monotonic() - started)
+    error = invalid or chunker.error
+    if error is not None:
+        error.report = report
+        raise error
+    return report
 
 
 async def fan_out(

@@ -21,9 +21,9 @@ from mobiz_async.arguments import (
     one_record,
     raise_first,
 )
-from mobiz_async.batches import BatchSent, fan_out, receipt_of
+from mobiz_async.batches import receipt_of, send_batches
 from mobiz_async.bulk import BulkRun
-from mobiz_async.chunking import MAX_CHUNK_BYTES, Chunk, Chunker
+from mobiz_async.chunking import MAX_CHUNK_BYTES, Chunker
 from mobiz_async.clock import Clock, SystemClock
 from mobiz_async.coalescing import Coalescer
 from mobiz_async.delivery import Deliverer, Delivery
@@ -259,28 +259,12 @@ class MobizClient:
         if batch_size < 1 or (concurrency is not None and concurrency < 1):
             raise ConfigurationError("batch_size and concurrency are at least 1")
 
-        async def send(batch: Chunk) -> BatchSent:
-            request = trigger_request(trigger_key, batch.body, batch.count, when)
-            delivery = await self._deliverer.deliver(request, Lane.BULK, concurrency=concurrency)
-            failed = delivery.judged.verdict.outcome is not Outcome.ACCEPTED
-            return delivery, delivery.judged.error(request, delivery.attempts) if failed else None
-
         with self._operation():
-            started = self._clock.monotonic()
             chunker = Chunker(
-                rows,
-                shape_stage(None),
-                chunk_size=batch_size,
-                max_bytes=MAX_CHUNK_BYTES,
-                on_problems=raise_first,
+                rows, shape_stage(None), chunk_size=batch_size, max_bytes=MAX_CHUNK_BYTES, on_problems=raise_first
             )
-            batches, posts, invalid = await fan_out(chunker, send, concurrency or self._pace.concurrency)
-            report = TriggerReport(tuple(batches), posts, self._clock.monotonic() - started)
-        error = invalid or chunker.error
-        if error is not None:
-            error.report = report
-            raise error
-        return report
+            at_once = concurrency or self._pace.concurrency
+            return await send_batches(self._deliverer, trigger_key, chunker, concurrency=at_once, send_time=when)
 
     @asynccontextmanager
     async def coalesce(
