@@ -17,7 +17,7 @@ import contextlib
 import itertools
 from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import attrs
 
@@ -34,7 +34,13 @@ from mobiz_async.recipients.stages import SKIPS, Problem
 
 __all__ = ["BulkRun"]
 
-MakeChunker = Callable[[Callable[[list[Problem]], None]], Chunker]
+
+class MakeChunker(Protocol):
+    """Makes the run's chunker, once the run says where problems go."""
+
+    def __call__(self, *, on_problems: Callable[[list[Problem]], None]) -> Chunker: ...
+
+
 _RAISED = (InvalidRecordError, SourceError, SourceChangedError, JournalError)
 
 
@@ -59,7 +65,7 @@ class BulkRun:
         """Made by ``MobizClient.bulk``; nothing is read or sent before the block is entered."""
         self._deliverer = deliverer
         self._list_id = list_id
-        self._chunker = make_chunker(self._hold_back)
+        self._chunker = make_chunker(on_problems=self._hold_back)
         self._journal = journal
         self._identity = identity
         self._options = options

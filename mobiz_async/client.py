@@ -8,6 +8,7 @@ import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
@@ -48,7 +49,6 @@ from mobiz_async.models import (
 from mobiz_async.options import BulkOptions, BulkSettings
 from mobiz_async.pacing import Lane, Pace, Pacer
 from mobiz_async.recipients.shape import shape_stage
-from mobiz_async.recipients.stages import Problem
 from mobiz_async.transport import AiohttpTransport, Transport, check_base_url
 from mobiz_async.wire import (
     Request,
@@ -383,22 +383,11 @@ class MobizClient:
         asked = BulkOptions.of(options)
         target = as_list(contacts)
         intake = intake_of(target, records, asked.number_field, asked)
-        identity = {
-            "list id": target.id,
-            "chunk size": str(asked.chunk_size),
-            "max chunk bytes": str(asked.max_chunk_bytes),
-            "checks": intake.fingerprint(),
-        }
+        identity = asked.identity(target.id, intake.fingerprint())
 
-        def chunker(on_problems: Callable[[list[Problem]], None]) -> Chunker:
-            return Chunker(
-                records,
-                intake.stage(),
-                chunk_size=asked.chunk_size,
-                max_bytes=asked.max_chunk_bytes,
-                on_problems=on_problems,
-            )
-
+        chunker = partial(
+            Chunker, records, intake.stage(), chunk_size=asked.chunk_size, max_bytes=asked.max_chunk_bytes
+        )
         journal = asked.journal if asked.journal is not None else MemoryJournal(resumable=False)
         with self._operation():
             concurrency = asked.concurrency or self._pace.concurrency
