@@ -1,0 +1,136 @@
+"""Every block of code in the README and the documentation runs as it is written, against a local Mobiz."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from docs_pages import ROOT, Block, blocks, pages
+
+from mobiz_async.sandbox import Sandbox
+
+RUN = [page for page in pages() if blocks(page)]
+KEYS = {
+    "MOBIZ_API_KEY": "sandbox-api-key",
+    "MOBIZ_SUBSCRIPTION_KEY": "sandbox-subscription-key",
+    "MOBIZ_USERNAME": "sandbox-user",
+}
+LONGEST_COMMAND = 60.0
+
+
+class Course:
+    """Runs the blocks of one page, one after the other."""
+
+    def __init__(self, page: Path, sandbox: Sandbox, folder: Path) -> None:
+        self.page = page
+        self.folder = folder
+        self.namespace: dict[str, Any] = {"__name__": "page", "sandbox": sandbox}
+        self.written = ""
+
+    async def run(self, block: Block) -> None:
+        match block.language:
+            case "python":
+                await self.python(block)
+            case "sh":
+                await self.shell(block)
+            case "output":
+                assert masked(block.code) == masked(self.written), f"{self.page}:{block.line}"
+                self.written = ""
+
+    async def python(self, block: Block) -> None:
+        tree = compile(
+            "\n" * (block.line - 1) + block.code,
+            str(self.page),
+            "exec",
+            ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | ast.PyCF_ONLY_AST,
+            dont_inherit=True,
+        )
+        code = compile(tree, str(self.page), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+        result = eval(code, self.namespace)
+        if inspect.isawaitable(result):
+            await result
+
+    async def shell(self, block: Block) -> None:
+        process = await asyncio.create_subprocess_exec(
+            "bash",
+            "-euo",
+            "pipefail",
+            "-c",
+            block.code,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            async with asyncio.timeout(LONGEST_COMMAND):
+                output, _ = await process.communicate()
+        except BaseException:
+            process.kill()
+            await process.wait()
+            raise
+        written = output.decode()
+        self.written += written
+        assert process.returncode == 0, f"{self.page}:{block.line} ended with {process.returncode}:\n{written}"
+
+
+TIMES = (
+    (re.compile(r"\bin [\d.,]+ s, [\d,]+ records a second"), "in N s, N records a second"),
+    (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:PORT"),
+    (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"), "TIME"),
+    (re.compile(r"\b[0-9a-f]{8}-?[0-9a-f-]{20,}\b"), "ID"),
+    (re.compile(r"[ \t]+$", re.MULTILINE), ""),
+)
+
+
+def masked(text: str) -> str:
+    """Return ``text`` without what differs from run to run."""
+    for pattern, stand_in in TIMES:
+        text = pattern.sub(stand_in, text)
+    return text.strip()
+
+
+@pytest.fixture
+def commands(tmp_path: Path) -> Path:
+    """A folder with ``mobiz`` and ``python`` of this environment, whatever is on the path."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name, call in (("mobiz", f"{sys.executable} -m mobiz_async.cli"), ("python", sys.executable)):
+        script = folder / name
+        # The name of the program is in its output, so it has to be the installed one's.
+        script.write_text(f'#!/bin/sh\nexec {call} "$@"\n', "utf-8")
+        script.chmod(0o755)
+    return folder
+
+
+@pytest.mark.parametrize("page", RUN, ids=lambda page: str(page.relative_to(ROOT)))
+async def test_a_page_runs_as_it_is_written(
+    page: Path, tmp_path: Path, commands: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PATH", f"{commands}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("COLUMNS", "80")
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    async with Sandbox() as sandbox:
+        monkeypatch.setenv("MOBIZ_BASE_URL", sandbox.base_url)
+        course = Course(page, sandbox, folder)
+        for block in blocks(page):
+            await course.run(block)
+
+
+def test_every_page_with_code_is_run() -> None:
+    with_code = [page for page in pages() if re.search(r"^```(python|sh)$", page.read_text("utf-8"), re.MULTILINE)]
+
+    assert [page for page in with_code if page not in RUN] == []
