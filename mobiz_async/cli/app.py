@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
 from collections.abc import Sequence
@@ -56,6 +57,7 @@ for _command in (send, trigger, schedule, create_list, journal, sandbox, demo):
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code; every error of ours is one line on standard error."""
+    _silence_the_log()
     arguments: dict[str, Any] = {} if argv is None else {"args": list(argv), "prog_name": "mobiz"}
     try:
         code = mobiz.main(standalone_mode=False, **arguments)
@@ -75,6 +77,13 @@ def run(argv: Sequence[str] | None = None) -> int:
         _say(_unexpected(error))
         return Exit.INCOMPLETE
     return code if isinstance(code, int) else Exit.OK
+
+
+def _silence_the_log() -> None:
+    """Keep warnings, which logging would print where nobody set it up, off the screen; MOBIZ_LOG still shows them."""
+    logger = logging.getLogger("mobiz_async")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
 
 
 def _say(line: str) -> None:

@@ -20,6 +20,7 @@ from mobiz_async.cli.arguments import PlainCommand
 from mobiz_async.cli.exits import Exit, exit_of_report
 from mobiz_async.cli.interruption import Interruption, interruptible
 from mobiz_async.cli.orders import Source
+from mobiz_async.cli.progress import Trouble
 from mobiz_async.cli.reporting import report_table, report_value
 from mobiz_async.cli.screen import Screen, json_option, quiet_option
 from mobiz_async.cli.sending import conduct
@@ -106,14 +107,15 @@ async def _show(records: int, screen: Screen, interruption: Interruption) -> int
         async with SandboxProcess(api_key=keys[0], subscription_key=keys[1]) as server:
             await _write(path, records, screen)
             settings = BulkSettings(region="ZA")
-            async with MobizClient(*keys, "sandbox-user", base_url=server.base_url) as mobiz:
+            trouble = Trouble()
+            async with MobizClient(*keys, "sandbox-user", base_url=server.base_url, events=[trouble]) as mobiz:
                 contacts = await mobiz.create_list("Demo", _DEFINITION)
                 screen.remark(f"sending it to list {contacts.id} at {server.base_url}")
                 with open_recipients(path, mapping=_MAPPING) as recipients:
                     source = Source(path.name, recipients, recipients)
-                    report, error = await conduct(mobiz, contacts, source, settings, screen, interruption)
+                    report, error = await conduct(mobiz, contacts, source, settings, screen, interruption, trouble)
             peak = peak_megabytes()
-            screen.show("", report_table(report, f"{path.name} to list {contacts.id}"))
+            screen.show("", report_table(report, f"{path.name} to list {contacts.id}", error))
             code = exit_of_report(report, error, interruption.exit)
             if code in (Exit.INTERRUPTED, Exit.TERMINATED):
                 return code

@@ -16,9 +16,9 @@ from rich.text import Text
 
 from mobiz_async.bulk import BulkRun
 from mobiz_async.cli.screen import Screen
-from mobiz_async.models import Stats
+from mobiz_async.models import AttemptEvent, Outcome, Stats
 
-__all__ = ["Progress", "View", "bar", "line"]
+__all__ = ["Progress", "Trouble", "View", "bar", "line"]
 
 _LIVE_INTERVAL = 0.125
 _PLAIN_INTERVAL = 5.0
@@ -27,11 +27,16 @@ _LONGEST_TITLE = 24
 
 @attrs.frozen
 class View:
-    """What there is to show at one moment. ``read_fraction``: how much of the source has been read, 0.0 to 1.0."""
+    """What there is to show at one moment.
+
+    ``read_fraction``: how much of the source has been read, 0.0 to 1.0. ``trouble``: what the last attempt met, if it
+    was not accepted.
+    """
 
     stats: Stats
     total: int | None = None
     read_fraction: float | None = None
+    trouble: str = ""
 
     @property
     def settled(self) -> int:
@@ -60,6 +65,17 @@ class View:
         return self.stats.elapsed * (1.0 - done) / done if done else None
 
 
+@attrs.define
+class Trouble:
+    """Hears of every attempt and remembers what the last one met; nothing once one is accepted."""
+
+    word: str = ""
+
+    def __call__(self, event: AttemptEvent) -> None:
+        """Take note of an attempt."""
+        self.word = "" if event.outcome is Outcome.ACCEPTED else event.verdict.replace("_", " ")
+
+
 def _clock(seconds: float) -> str:
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
@@ -86,6 +102,8 @@ def line(view: View) -> str:
         parts.append(f"{view.fraction:.0%}")
     if view.seconds_left is not None:
         parts.append(f"{_clock(view.seconds_left)} left")
+    if view.trouble:
+        parts.append(f"last answer: {view.trouble}")
     return ", ".join(parts)
 
 
@@ -109,6 +127,8 @@ def bar(view: View, title: str) -> RenderableType:
     counts = Text(f"{view.stats.read:,} read")
     for text, style in _counts(view):
         counts.append("  ").append(text, style=style)
+    if view.trouble:
+        counts.append(f"  last answer: {view.trouble}", style="yellow")
     return Group(head, counts)
 
 
@@ -136,6 +156,7 @@ class Progress:
         *,
         total: int | None = None,
         read_fraction: Callable[[], float | None] = lambda: None,
+        trouble: Trouble | None = None,
     ) -> None:
         """Take what to show; nothing is drawn before the block."""
         self._screen = screen
@@ -143,13 +164,15 @@ class Progress:
         self._run = run
         self._total = total
         self._read_fraction = read_fraction
+        self._trouble = trouble
         self._live = Live(console=screen.err, auto_refresh=False, transient=True) if screen.live else None
         self._task: asyncio.Task[None] | None = None
 
     @property
     def view(self) -> View:
         """The moment."""
-        return View(attrs.evolve(self._run.stats), self._total, self._read_fraction())
+        trouble = self._trouble.word if self._trouble is not None else ""
+        return View(attrs.evolve(self._run.stats), self._total, self._read_fraction(), trouble)
 
     async def __aenter__(self) -> Self:
         """Begin to draw."""

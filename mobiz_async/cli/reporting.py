@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mobiz_async.cli.screen import plural
+from mobiz_async.errors import InvalidRecordError, MobizError, SourceChangedError
 from mobiz_async.models import BulkReport, ChunkOutcome, Outcome, StopReason
 
 __all__ = ["report_table", "report_value"]
@@ -19,8 +20,8 @@ _SHOWN_FAILURES = 5
 _STYLES = {Outcome.REJECTED: "red", Outcome.NOT_SENT: "red", Outcome.UNKNOWN: "yellow", Outcome.ACCEPTED: "green"}
 
 
-def report_table(report: BulkReport, title: str) -> RenderableType:
-    """Return the books as people read them, within 80 columns."""
+def report_table(report: BulkReport, title: str, error: MobizError | None = None) -> RenderableType:
+    """Return the books as people read them, within 80 columns; ``error`` is what ended the run."""
     parts: list[RenderableType] = [Text(title, style="bold"), _books(report)]
     if report.failures:
         parts.append(_failures(report))
@@ -32,9 +33,17 @@ def report_table(report: BulkReport, title: str) -> RenderableType:
     if report.resumed:
         parts.append(Text(f"{plural(report.resumed, 'record')} had been settled by an earlier run."))
     if report.stopped is not None:
-        why = "interrupted" if report.stopped is StopReason.ASKED else report.stopped.value
-        parts.append(Text(f"Stopped early: {why}.", style="yellow"))
+        parts.append(Text(f"Stopped early: {_why(report.stopped, error)}.", style="yellow"))
     return Group(*parts)
+
+
+def _why(stopped: StopReason, error: MobizError | None) -> str:
+    match error:
+        case InvalidRecordError():
+            return "a record is invalid"
+        case SourceChangedError():
+            return "the source has changed"
+    return "interrupted" if stopped in (StopReason.ASKED, StopReason.CANCELLED) else stopped.value
 
 
 def _books(report: BulkReport) -> RenderableType:
@@ -74,7 +83,8 @@ def _failures(report: BulkReport) -> RenderableType:
 
 def _place(chunk: ChunkOutcome) -> str:
     last = sum(chunk.runs[-1]) - 1 if chunk.runs else chunk.first_record + chunk.count - 1
-    return f"{chunk.first_record:,} to {last:,}" if last > chunk.first_record else f"{last:,}"
+    first = chunk.first_record
+    return f"records {first:,} to {last:,}" if last > first else f"record {last:,}"
 
 
 def report_value(report: BulkReport) -> dict[str, Any]:

@@ -13,11 +13,11 @@ from mobiz_async.cli.account import client_from_environment
 from mobiz_async.cli.exits import exit_of_report
 from mobiz_async.cli.interruption import Interruption, interruptible
 from mobiz_async.cli.orders import Order, Source, open_source
-from mobiz_async.cli.progress import Progress
+from mobiz_async.cli.progress import Progress, Trouble
 from mobiz_async.cli.reporting import report_table, report_value
 from mobiz_async.cli.screen import Screen, plural
 from mobiz_async.client import MobizClient
-from mobiz_async.errors import MobizError
+from mobiz_async.errors import InvalidRecordError, MobizError
 from mobiz_async.journal import SQLiteJournal
 from mobiz_async.models import BulkReport, ChunkOutcome, DataList, Outcome
 from mobiz_async.options import BulkSettings
@@ -35,11 +35,13 @@ async def conduct(
     settings: BulkSettings,
     screen: Screen,
     interruption: Interruption,
+    trouble: Trouble,
     not_accepted: Callable[[ChunkOutcome], None] | None = None,
 ) -> tuple[BulkReport, MobizError | None]:
     """Do a bulk run, show how far it is, obey signals; return the report, and the error that ended it.
 
-    ``not_accepted`` is given each chunk that was not, with its records. Raises what goes wrong before the run begins.
+    ``trouble`` is among the client's event hooks. ``not_accepted`` is given each chunk that was not, with its records.
+    Raises what goes wrong before the run begins.
     """
     run: BulkRun | None = None
     error: MobizError | None = None
@@ -47,7 +49,9 @@ async def conduct(
         async with mobiz.bulk(contacts, source.records, **settings) as run:
             interruption.guard(run)
             known = source.recipients
-            shown = Progress(screen, source.title, run, total=known.length, read_fraction=known.fraction)
+            shown = Progress(
+                screen, source.title, run, total=known.length, read_fraction=known.fraction, trouble=trouble
+            )
             interruption.before_leaving = shown.hide
             async with shown:
                 await _follow(run, not_accepted)
@@ -77,7 +81,8 @@ async def send_order(order: Order, screen: Screen) -> int:
 
 
 async def _send(order: Order, screen: Screen, interruption: Interruption) -> int:
-    async with client_from_environment() as mobiz, open_source(order) as source:
+    trouble = Trouble()
+    async with client_from_environment(events=[trouble]) as mobiz, open_source(order) as source:
         resuming = order.journal is not None and await asyncio.to_thread(order.journal.exists)
         contacts = await _list_of(order, mobiz, source.recipients, screen, resuming=resuming)
         settings = BulkSettings(**order.settings)
@@ -95,11 +100,12 @@ async def _send(order: Order, screen: Screen, interruption: Interruption) -> int
                 settings,
                 screen,
                 interruption,
+                trouble,
                 None if rejects is None else lambda chunk: _write_chunk(rejects, chunk),
             )
             rejected = 0 if rejects is None else rejects.count
     code = exit_of_report(report, error, interruption.exit)
-    screen.show("", report_table(report, f"{order.title} to list {contacts.id}"))
+    screen.show("", report_table(report, f"{order.title} to list {contacts.id}", error))
     screen.write_json(
         {
             "source": order.title,
@@ -115,7 +121,7 @@ async def _send(order: Order, screen: Screen, interruption: Interruption) -> int
     )
     if error is not None:
         screen.tell(f"error: {error}")
-    for hint in _hints(order, report, rejected):
+    for hint in _hints(order, report, error, rejected):
         screen.tell(hint)
     return code
 
@@ -181,7 +187,7 @@ def _write_chunk(rejects: RejectsWriter, chunk: ChunkOutcome) -> None:
 # How to go on
 
 
-def _hints(order: Order, report: BulkReport, rejected: int) -> list[str]:
+def _hints(order: Order, report: BulkReport, error: MobizError | None, rejected: int) -> list[str]:
     hints: list[str] = []
     if report.unknown:
         hints.append(
@@ -194,8 +200,10 @@ def _hints(order: Order, report: BulkReport, rejected: int) -> list[str]:
             f"{plural(rejected, 'record')} in {order.rejects}: mend it and send it, without --map"
             + (" and without the unknown ones." if report.unknown else ".")
         )
+    if isinstance(error, InvalidRecordError):
+        hints.append("--on-invalid skip goes on without such records, and --rejects FILE keeps them.")
     if report.stopped is None and not report.not_sent:
         return hints
     if order.journal is not None:
         return [*hints, "To go on, the same again; nothing goes out twice:", f"  {shlex.join(order.argv)}"]
-    return [*hints, f"What comes after record {report.read:,} was not looked at. (With --journal it could go on.)"]
+    return [*hints, f"Nothing after record {report.read:,} was read; with --journal, the same command could go on."]
