@@ -135,8 +135,9 @@ class _Body(aiohttp.Payload):
         return bytes(self._body).decode(encoding, errors)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        if self._stopped:
-            raise ConnectionAbortedError("this attempt is over")
+        if self._stopped or self._transport is not None:
+            # Over; or a middleware of the session's sends the request again, which only the verdict may decide on.
+            raise ConnectionAbortedError("an attempt sends its body once")
         self._transport = writer.transport
         self._on_stage(Stage.SENDING)
         view = memoryview(self._body)
@@ -305,7 +306,7 @@ class AiohttpTransport:
         if url not in self._keyed:
             if len(self._keyed) >= _URLS_KEPT:
                 self._keyed.clear()
-            self._keyed[url] = url.extend_query({API_KEY_PARAMETER: self._credentials.api_key.reveal()})
+            self._keyed[url] = url.update_query({API_KEY_PARAMETER: self._credentials.api_key.reveal()})
         return self._keyed[url]
 
     def _open_session(self) -> aiohttp.ClientSession:

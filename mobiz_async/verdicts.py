@@ -60,6 +60,7 @@ class Failure(enum.StrEnum):
     CANCELLED = "cancelled by the caller"
     DEADLINE = "the deadline passed before it was sent"
     STOPPED = "the run was stopped before it was sent"
+    CLOSED = "the client was closed before it was sent"
     PAUSED = "the server asked for a longer pause than max_retry_after"
     OTHER = "the request failed"
 
