@@ -1,0 +1,111 @@
+"""Servers that break off, fall silent or talk nonsense: scripts over ``asyncio.start_server``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import socket
+import ssl
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import attrs
+
+CERTIFICATE = Path(__file__).with_name("localhost.pem")
+"""A self-signed certificate for localhost and its key; they protect nothing."""
+
+
+@attrs.define(eq=False)
+class Seen:
+    """What a scripted server has seen, and how to talk to it."""
+
+    url: str = ""
+    requests: list[tuple[bytes, bytes]] = attrs.field(factory=list)
+    """(head, body) of each request read whole."""
+    connections: int = 0
+    received: int = 0
+    """Bytes of bodies read, whole or not."""
+    ended: asyncio.Event = attrs.field(factory=asyncio.Event)
+    """Set when a connection is over."""
+
+
+@attrs.define(eq=False)
+class Peer:
+    """One connection, as the script has it."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    seen: Seen
+
+    async def head(self) -> bytes:
+        """Read up to the empty line after the headers."""
+        return await self.reader.readuntil(b"\r\n\r\n")
+
+    async def request(self) -> tuple[bytes, bytes]:
+        """Read one whole request."""
+        head = await self.head()
+        found = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+        body = await self.reader.readexactly(int(found[1]) if found else 0)
+        self.seen.requests.append((head, body))
+        self.seen.received += len(body)
+        return head, body
+
+    async def rest(self) -> None:
+        """Read whatever still comes, to the end of the connection."""
+        with contextlib.suppress(ConnectionError):
+            while part := await self.reader.read(1 << 16):
+                self.seen.received += len(part)
+
+    async def answer(self, status: str, body: bytes = b"", *headers: str, length: int | None = None) -> None:
+        lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body) if length is None else length}", *headers, "", ""]
+        self.writer.write("\r\n".join(lines).encode() + body)
+        with contextlib.suppress(ConnectionError):
+            await self.writer.drain()
+
+    def reset(self) -> None:
+        """End with RST."""
+        connection = self.writer.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
+
+
+Script = Callable[[Peer], Awaitable[None]]
+
+
+@contextlib.asynccontextmanager
+async def serving(script: Script, *, tls: bool = False) -> AsyncIterator[Seen]:
+    """Run ``script`` for each connection, which is closed behind it; the server is gone when the block is."""
+    seen = Seen()
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        seen.connections += 1
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                await script(Peer(reader, writer, seen))
+        finally:
+            seen.ended.set()
+            tasks.discard(task)
+            writer.close()
+            with contextlib.suppress(ConnectionError, ssl.SSLError):
+                await writer.wait_closed()
+
+    context = None
+    if tls:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(CERTIFICATE)
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=context)
+    seen.url = f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield seen
+    finally:
+        server.close()
+        for task in [*tasks]:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
