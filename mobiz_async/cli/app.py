@@ -25,7 +25,7 @@ Environment:
   MOBIZ_API_KEY           the api_key of your account
   MOBIZ_SUBSCRIPTION_KEY  the subscription key of the gateway
   MOBIZ_USERNAME          for creating lists
-  MOBIZ_BASE_URL          another address than the vendor's, such as a sandbox's
+  MOBIZ_BASE_URL          an address other than the vendor's
 
 \b
 Exit codes:
@@ -40,9 +40,7 @@ class _Group(click.Group):
         return super().parse_args(ctx, args)
 
 
-@click.group(
-    cls=_Group, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 88}
-)
+@click.group(cls=_Group, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="mobiz-async", prog_name="mobiz")
 def mobiz() -> None:
     """Send messages through Mobiz, from one to millions, and know what became of each.

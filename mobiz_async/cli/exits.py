@@ -40,7 +40,7 @@ class Exit(enum.IntEnum):
 MEANING: dict[Exit, str] = {
     Exit.OK: "everything was accepted (duplicates and suppressed numbers aside)",
     Exit.INCOMPLETE: "something was rejected, invalid or not sent, or the work failed",
-    Exit.USAGE: "nothing to be done as asked: usage, settings, input file, record, journal",
+    Exit.USAGE: "it cannot be done as asked: usage, settings, file, record, journal",
     Exit.CREDENTIALS: "a key is missing, or a key or trigger key was refused",
     Exit.UNKNOWN: "some may or may not have been sent: ask the vendor before sending again",
     Exit.INTERRUPTED: "interrupted (Ctrl-C)",

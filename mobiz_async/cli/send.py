@@ -27,7 +27,7 @@ _PATH = click.Path(path_type=Path, dir_okay=False)
 _EXAMPLES = """\b
 Examples:
   mobiz send spring.csv --list 142874 --map Number=cell --region ZA --dry-run
-  mobiz send spring.csv --new-list Spring --journal spring.journal --rejects bad.csv
+  mobiz send spring.csv --new-list Spring --journal run.db --rejects bad.csv
   zcat export.jsonl.gz | mobiz send - --list 142874"""
 
 

@@ -206,4 +206,5 @@ def _hints(order: Order, report: BulkReport, error: MobizError | None, rejected:
         return hints
     if order.journal is not None:
         return [*hints, "To go on, the same again; nothing goes out twice:", f"  {shlex.join(order.argv)}"]
-    return [*hints, f"Nothing after record {report.read:,} was read; with --journal, the same command could go on."]
+    unread = "" if report.stopped is None else f"Nothing after record {report.read:,} was read. "
+    return [*hints, f"{unread}With --journal, the same command could go on."]

@@ -1,0 +1,83 @@
+"""The command line's arguments: what they may look like, and that no message repeats them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import click
+import pytest
+
+from mobiz_async.cli.arguments import PlainCommand, SectionedCommand, assignments, definition, duration, moment
+from mobiz_async.errors import ConfigurationError
+
+CONTEXT = click.Context(click.Command("mobiz"))
+OPTION = click.Option(["--time"])
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90.0), ("90s", 90.0), ("1.5m", 90.0), ("2h", 7200.0), ("1d", 86400.0), ("250ms", 0.25), (None, None)],
+)
+def test_a_duration_is_a_number_with_a_unit(text: str | None, seconds: float | None) -> None:
+    assert duration(CONTEXT, OPTION, text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-1s", "5 minutes", "1h30m", "nan", "inf"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="90s, 30m, 2h"):
+        duration(CONTEXT, OPTION, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-12-01T08:00+02:00", datetime(2026, 12, 1, 8, tzinfo=timezone(timedelta(hours=2)))),
+        ("2026-12-01T08:00:00Z", datetime(2026, 12, 1, 8, tzinfo=UTC)),
+    ],
+)
+def test_a_moment_is_iso_8601_with_an_offset(text: str, expected: datetime) -> None:
+    assert moment(CONTEXT, OPTION, text) == expected
+
+
+@pytest.mark.parametrize("text", ["2026-12-01T08:00", "2026-12-01", "tomorrow", ""])
+def test_a_moment_without_an_offset_could_be_any_hour(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        moment(CONTEXT, OPTION, text)
+
+
+def test_fields_are_written_name_equals_value() -> None:
+    assert assignments(["A=27821234567", "B=", " C =x=y"]) == {"A": "27821234567", "B": "", "C": "x=y"}
+
+
+@pytest.mark.parametrize("pairs", [["27821234567"], ["=27821234567"], ["A=27821234567", "A=2"]])
+def test_a_bad_field_is_refused_without_its_value(pairs: list[str]) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        assignments(pairs)
+
+    assert "27821234567" not in str(raised.value)
+
+
+def test_a_definition_has_formats_that_the_vendor_names() -> None:
+    assert definition(["Number=msisdn", "Message=text"]) == {"Number": "msisdn", "Message": "text"}
+    with pytest.raises(ConfigurationError, match="numeric, text, email, msisdn"):
+        definition(["Number=phone"])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [(["27821234567"], "1 argument too many"), (["27821234567", "Thandi"], "2 arguments")]
+)
+def test_arguments_that_are_too_many_are_counted_not_repeated(words: list[str], said: str) -> None:
+    with pytest.raises(click.UsageError) as raised:
+        PlainCommand("none").make_context("none", list(words))
+
+    assert said in raised.value.message
+    assert [word for word in words if word in raised.value.message] == []
+
+
+def test_options_that_no_heading_names_stand_under_the_last_one() -> None:
+    params = [click.Argument(["file"]), click.Option(["--first"]), click.Option(["--second"])]
+    command = SectionedCommand("sectioned", params=params, sections=[("One", ["first"]), ("Two", [])])
+    text = command.get_help(click.Context(command, info_name="sectioned"))
+
+    assert text.index("One:") < text.index("--first") < text.index("Two:") < text.index("--second")
+    assert text.index("--second") < text.index("--help")
