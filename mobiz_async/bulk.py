@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -163,7 +163,7 @@ class BulkRun:
             await asyncio.wait([self._task])
         except asyncio.CancelledError:
             self._task.cancel()
-            await asyncio.wait([self._task])
+            await _outlast(self._task)
             raise
         if not self._task.cancelled():
             self._task.result()
@@ -192,18 +192,25 @@ class BulkRun:
             raise
         finally:
             tasks = (reader, *workers)
-            await _end(*tasks, halt, timer)
-            try:
-                await self._settle_leftover(sender, resuming)
-            finally:
-                try:
-                    await self._chunker.aclose()
-                    await self._journal.close()
-                finally:
-                    self._close_books()
+            closing = asyncio.create_task(self._close(sender, resuming, _end(*tasks, halt, timer)))
+            cancelled = await _outlast(closing)
+            closing.result()
+            if cancelled:
+                raise asyncio.CancelledError
         for task in tasks:
             if not task.cancelled():
                 task.result()
+
+    async def _close(self, sender: Sender, resuming: bool, end: Awaitable[None]) -> None:
+        await end
+        try:
+            await self._settle_leftover(sender, resuming)
+        finally:
+            try:
+                await self._chunker.aclose()
+                await self._journal.close()
+            finally:
+                self._close_books()
 
     def _close_books(self) -> None:
         elapsed = self._clock.monotonic() - self._started
@@ -354,3 +361,14 @@ async def _end(*tasks: asyncio.Task[None] | asyncio.Task[bool]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
+
+
+async def _outlast(task: asyncio.Task[None]) -> bool:
+    """Wait until ``task`` is done, whatever happens; return whether this was cancelled meanwhile."""
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            cancelled = True
+    return cancelled

@@ -300,12 +300,12 @@ async def _first(
     first, second = asyncio.ensure_future(wanted), asyncio.ensure_future(other)
     try:
         await asyncio.wait((first, second), return_when=asyncio.FIRST_COMPLETED)
+        await _end(first, second)
     except BaseException:
         await _end(first, second)
         if not first.cancelled() and first.exception() is None:
             discard(first.result())
         raise
-    await _end(first, second)
     return None if first.cancelled() else first.result()
 
 
