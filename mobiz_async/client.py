@@ -6,7 +6,7 @@ import asyncio
 import os
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from types import TracebackType
@@ -132,8 +132,7 @@ class MobizClient:
         self._runs: set[BulkRun] = set()
 
     def __repr__(self) -> str:
-        state = "closed" if self._closing else "open"
-        return f"<MobizClient {self._base_url} {state}>"
+        return f"<MobizClient {self._base_url} {'closed' if self._closing else 'open'}>"
 
     def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
         if getattr(self, "_loop", None) is not None and not self._closing:
@@ -160,11 +159,10 @@ class MobizClient:
         try:
             if self._active:
                 self._idle.clear()
-                async with asyncio.timeout(timeout):
-                    await self._idle.wait()
-        except TimeoutError:
-            # The transport closes under those that remain; each gets its verdict from that.
-            pass
+                # After that the transport closes under those that remain; each gets its verdict from that.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(timeout):
+                        await self._idle.wait()
         finally:
             await self._deliverer.transport.aclose()
 
@@ -202,7 +200,7 @@ class MobizClient:
         with self._operation():
             check_trigger_key(trigger_key)
             request = trigger_request(trigger_key, one_record(fields))
-            del fields  # an exception carries this frame, and error trackers print its locals
+            del fields, trigger_key  # an exception carries this frame, and error trackers print its locals
             return await self._single(request)
 
     async def schedule(self, trigger_key: str, fields: Any, *, send_time: datetime | str) -> TriggerReceipt:
@@ -215,12 +213,11 @@ class MobizClient:
             when = format_send_time(send_time, self._send_time_format, self._clock.wall())
             check_trigger_key(trigger_key)
             request = trigger_request(trigger_key, one_record(fields), send_time=when)
-            del fields  # as in trigger
+            del fields, trigger_key  # as in trigger
             return await self._single(request)
 
     async def _single(self, request: Request) -> TriggerReceipt:
-        delivery = await self._deliver(request, Lane.SINGLE)
-        return receipt_of(delivery, request.records)
+        return receipt_of(await self._deliver(request, Lane.SINGLE), request.records)
 
     async def _deliver(self, request: Request, lane: Lane) -> Delivery:
         delivery = await self._deliverer.deliver(request, lane)
@@ -340,6 +337,7 @@ class MobizClient:
                 max_bytes=1 << 40,
                 on_problems=raise_first,
             )
+            del rows  # as in trigger
             try:
                 chunk = await chunker.next()
                 more = await chunker.next() if chunk is not None else None
@@ -373,6 +371,7 @@ class MobizClient:
         ``SourceChangedError`` and ``JournalError``. When cancelled, what may have gone out is unknown.
         """
         async with self.bulk(contacts, records, **options) as run:
+            del records, options  # as in trigger
             return await run.finish()
 
     @asynccontextmanager
@@ -393,6 +392,7 @@ class MobizClient:
             concurrency = asked.concurrency or self._pace.concurrency
             run = BulkRun(self._deliverer, target.id, chunker, journal, identity, asked, concurrency)
             self._runs.add(run)
+            del records, options, chunker  # as in trigger
             try:
                 async with run:
                     yield run

@@ -87,7 +87,7 @@ class BulkOptions:
     """Requests that ``OnRejected.SPLIT`` may spend, over the whole run; what is left unsplit then is rejected."""
     number_field: str | None = None
     """The field that holds the phone number; None: the list's first ``msisdn`` field where known, else "Number"."""
-    common: Mapping[str, Any] | None = None
+    common: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
     """Fields of every record; a record's own come before them."""
     rename: Mapping[str, str] | None = None
     """Names that the records use, to names the list uses."""
@@ -95,7 +95,7 @@ class BulkOptions:
     """Bring numbers to the API's form, reading national ones as of this region ("ZA"). None: they go as they are."""
     mobile_only: bool = False
     """With ``region``: a number that is not a mobile one is invalid."""
-    suppress: Iterable[str] | None = None
+    suppress: Iterable[str] | None = attrs.field(default=None, repr=False)
     """Numbers that are not to be texted; they are skipped."""
     dedupe: str | None = None
     """A field, such as "Number": of records that agree in it, only the first goes."""

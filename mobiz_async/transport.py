@@ -2,8 +2,9 @@
 
 How the pieces serve the verdicts:
 
-* The credentials are added in a client middleware, innermost, so that neither trace hooks nor other middlewares nor
-  aiohttp's own messages see them; an exception that might quote the URL is replaced before it leaves the middleware.
+* The query and the credentials are added in a client middleware, innermost, so that neither trace hooks nor other
+  middlewares nor aiohttp's own messages see them; an exception that might quote the URL is replaced before it leaves
+  the middleware, and so is a response that does, such as a redirect.
 * The body goes out in slices through a payload of ours, which notes the moment before the first byte is handed over:
   the line between "not sent" and "unknown".
 * When an attempt fails or is cancelled, the connection is reset, so that what is left of the body in this machine's
@@ -21,6 +22,7 @@ import re
 import socket
 import struct
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 from urllib.parse import quote
 
@@ -89,11 +91,16 @@ def _is_loopback(host: str) -> bool:
 
 
 class AttemptError(Exception):
-    """Stands in for a foreign exception inside aiohttp, because that one's text may hold the URL and so the key."""
+    """Stands in for what must not be seen outside the middleware.
 
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.value)
+    That is a foreign exception, whose text may hold the URL and so the key; or a response whose headers do, of which
+    ``reply`` is what we need.
+    """
+
+    def __init__(self, failure: Failure | None, reply: Reply | None = None) -> None:
+        super().__init__("the answer was read" if failure is None else failure.value)
         self.failure = failure
+        self.reply = reply
 
 
 # Read from the top: several of these are subclasses of later ones.
@@ -184,6 +191,14 @@ def _spellings(secret: Secret) -> set[bytes]:
     return {plain.encode(), quoted.encode(), lower.encode(), escaped, escaped.replace(b"/", b"\\/")}
 
 
+def _quotations(credentials: Credentials) -> re.Pattern[bytes] | None:
+    """Return what finds a key in a reply, however it is spelt; None where both are too short to be told apart."""
+    secrets = (credentials.api_key, credentials.subscription_key)
+    long_enough = [secret for secret in secrets if len(secret.reveal()) >= _SHORTEST_SCRUBBED_KEY]
+    spelt = sorted(set().union(*map(_spellings, long_enough)), key=len, reverse=True)
+    return re.compile(b"|".join(map(re.escape, spelt))) if spelt else None
+
+
 class AiohttpTransport:
     """``Transport`` over aiohttp.
 
@@ -214,8 +229,9 @@ class AiohttpTransport:
         self._expect_continue = expect_continue
         self._session = session
         self._owned = session is None
+        self._quotations = _quotations(credentials)
         self._addresses: dict[str, URL] = {}
-        self._keyed: dict[URL, URL] = {}
+        self._urls: dict[tuple[str, ...], URL] = {}
         self._closed = False
 
     def __repr__(self) -> str:
@@ -239,20 +255,22 @@ class AiohttpTransport:
         failure: Failure | None = None
         try:
             async with session.post(
-                self._address(request.path).with_query(request.query),
+                self._address(request.path),
                 data=body,
                 timeout=self._timeout,
                 allow_redirects=False,
                 raise_for_status=False,
                 expect100=self._expect_continue,
-                middlewares=(*session._middlewares, self._add_credentials),  # noqa: SLF001  no public way to chain
+                # There is no public way to chain to the session's own.
+                middlewares=(*session._middlewares, partial(self._complete_request, request)),  # noqa: SLF001
             ) as response:
                 reply = await self._read(response)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             body.stop()
-            raise
+            # Without the frames of aiohttp, whose locals hold the URL: error trackers print locals.
+            raise error.with_traceback(None)  # noqa: B904  it is the same one
         except AttemptError as error:
-            failure = error.failure
+            reply, failure = error.reply, error.failure
         except Exception as error:  # noqa: BLE001  a user's middleware may raise anything; the stage alone proves
             failure = failure_of(error)
         if not body.complete or failure is not None:
@@ -278,36 +296,48 @@ class AiohttpTransport:
 
     def _scrub(self, body: bytes) -> bytes:
         # A gateway may quote the URL back at us; the key goes no further than this.
-        for secret in (self._credentials.api_key, self._credentials.subscription_key):
-            if len(secret.reveal()) >= _SHORTEST_SCRUBBED_KEY:
-                for spelling in _spellings(secret):
-                    body = body.replace(spelling, b"***")
-        return body
+        return body if self._quotations is None else self._quotations.sub(b"***", body)
 
-    async def _add_credentials(
-        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    async def _complete_request(
+        self, asked: Request, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        request.url = self._with_key(request.url)
+        """Add the query and the credentials; let nothing out that shows them."""
+        request.url = self._url(asked)
         request.headers[SUBSCRIPTION_HEADER] = self._credentials.subscription_key.reveal()
+        reply: Reply | None = None
+        failure: Failure | None = None
         try:
-            return await handler(request)
+            response = await handler(request)
+            if not self._quotes_us(response):
+                return response
+            async with response:
+                reply = await self._read(response)
         except Exception as error:  # noqa: BLE001  whatever it is, its text may hold the URL
             failure = failure_of(error)
         # Raised outside the except block: "from None" would hide the original but keep it in __context__.
-        raise AttemptError(failure)
+        raise AttemptError(failure, reply)
+
+    def _quotes_us(self, response: aiohttp.ClientResponse) -> bool:
+        """Whether the headers show the key, or a redirect's ``Location`` the query; trace hooks print responses."""
+        values = b"\n".join([value for _, value in response.raw_headers])
+        shows_key = self._quotations is not None and self._quotations.search(values) is not None
+        return shows_key or response.status // 100 == 3  # noqa: PLR2004  3xx
 
     def _address(self, path: str) -> URL:
         if path not in self._addresses:
             self._addresses[path] = self._base_url.joinpath(*path.split("/")[1:], encoded=True)
         return self._addresses[path]
 
-    def _with_key(self, url: URL) -> URL:
+    def _url(self, asked: Request) -> URL:
         # Parsing URLs is a sizeable part of a small request's cost, and a client uses few of them again and again.
-        if url not in self._keyed:
-            if len(self._keyed) >= _URLS_KEPT:
-                self._keyed.clear()
-            self._keyed[url] = url.update_query({API_KEY_PARAMETER: self._credentials.api_key.reveal()})
-        return self._keyed[url]
+        known = (asked.path, *asked.query, *asked.query.values())
+        if known not in self._urls:
+            if len(self._urls) >= _URLS_KEPT:
+                self._urls.clear()
+            self._urls[known] = self._address(asked.path).update_query(
+                {**asked.query, API_KEY_PARAMETER: self._credentials.api_key.reveal()}
+            )
+        return self._urls[known]
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:

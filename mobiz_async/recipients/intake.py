@@ -30,12 +30,12 @@ class Intake:
     """
 
     number_field: str = "Number"
-    common: Mapping[str, Any] | None = None
+    common: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
     rename: Mapping[str, str] | None = None
     region: str | None = None
     mobile_only: bool = False
     definition: Mapping[str, str] | None = None
-    suppress: Iterable[str] | None = None
+    suppress: Iterable[str] | None = attrs.field(default=None, repr=False)
     dedupe: str | None = None
     in_place: bool = False
     """The records are nobody else's, and may be changed instead of copied."""
