@@ -84,6 +84,7 @@ class Interruption:
     def _signalled(self, number: int) -> None:
         if self.exit is not None:
             self.before_leaving()
+            self._say("leaving at once: what is in flight counts as unknown")
             self._leave(int(self.exit))
             return
         self.exit = exit_of_signal(number)

@@ -1,0 +1,92 @@
+"""What each signal does, without a process: the order of stop, grace, break-off and leave."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mobiz_async.cli.exits import Exit
+from mobiz_async.cli.interruption import Interruption, interruptible
+
+
+def a_run() -> Any:
+    run = SimpleNamespace(stats=SimpleNamespace(in_flight=2), stopped=asyncio.Event())
+    run.stop = run.stopped.set
+    return run
+
+
+async def test_signals_are_given_back_at_the_end() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with Interruption(1.0, print):
+        assert signal.getsignal(signal.SIGTERM) is not before[1]
+
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+async def test_a_second_signal_puts_the_terminal_in_order_and_leaves() -> None:
+    run, done, said = a_run(), asyncio.Event(), []
+    left: list[Any] = []
+
+    def leave(code: int) -> None:
+        left.append(code)
+        done.set()
+
+    with Interruption(60.0, said.append, leave) as interruption:
+        interruption.guard(run)
+        interruption.before_leaving = lambda: left.append("terminal")
+        os.kill(os.getpid(), signal.SIGTERM)
+        await run.stopped.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+        await done.wait()
+
+    assert left == ["terminal", 143]
+    assert [line.split(":")[0] for line in said] == ["stopping", "leaving at once"]
+
+
+async def test_a_signal_after_the_run_is_only_remembered() -> None:
+    said: list[str] = []
+    with Interruption(60.0, said.append) as interruption:
+        interruption.over()
+        interruption._signalled(signal.SIGINT)
+
+    assert (interruption.exit, said, interruption.absorb()) == (Exit.INTERRUPTED, [], False)
+
+
+async def test_work_that_a_signal_ends_before_its_run_says_that_nothing_was_sent() -> None:
+    said: list[str] = []
+
+    async def work(_: Interruption) -> int:
+        os.kill(os.getpid(), signal.SIGINT)
+        return await asyncio.Event().wait()
+
+    assert (await interruptible(1.0, said.append, work), said) == (130, ["interrupted before anything was sent"])
+
+
+async def test_a_cancellation_that_is_not_ours_goes_on() -> None:
+    async def work(_: Interruption) -> int:
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await interruptible(1.0, print, work)
+
+
+def test_where_signals_cannot_be_handled_they_do_what_they_always_do(monkeypatch) -> None:
+    """Windows' event loops have no add_signal_handler."""
+
+    def unsupported(*_: object) -> None:
+        raise NotImplementedError
+
+    async def main() -> tuple[Any, Any]:
+        monkeypatch.setattr(asyncio.get_running_loop(), "add_signal_handler", unsupported)
+        before = signal.getsignal(signal.SIGTERM)
+        with Interruption(1.0, print):
+            return before, signal.getsignal(signal.SIGTERM)
+
+    before, within = asyncio.run(main())
+
+    assert within == before
