@@ -151,7 +151,6 @@ class ChunkLife:
         sender = self._with
         records = _split_records(piece.body)
         search = Search(piece.count)
-        tried: set[int] = set()
         while (span := search.next_range()) is not None and sender.splits_left > 0 and not sender.halt.is_set():
             sender.splits_left -= 1
             part = piece.cut(*span, records)
@@ -161,13 +160,8 @@ class ChunkLife:
             elif delivery.judged.verdict.splittable and not attempt.in_doubt:
                 refused = delivery
                 search.refused()
-                if part.count == 1:
-                    tried.add(span[0])
             else:
                 search.lost()
-        for position in search.bad:
-            if position not in tried:
-                await self._refuse(piece.cut(position, position + 1, records), refused)
         start, stop = search.rest
         if start < stop and sender.splits_left <= 0:
             await self._refuse(piece.cut(start, stop, records), refused)
