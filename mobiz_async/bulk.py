@@ -208,9 +208,11 @@ class BulkRun:
         finally:
             try:
                 await self._chunker.aclose()
-                await self._journal.close()
             finally:
-                self._close_books()
+                try:
+                    await self._journal.close()
+                finally:
+                    self._close_books()
 
     def _close_books(self) -> None:
         elapsed = self._clock.monotonic() - self._started

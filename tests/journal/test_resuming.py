@@ -306,3 +306,19 @@ async def test_a_run_that_was_stopped_is_resumed_from_where_it_was(sandbox, mobi
 
     assert (report.accepted, set(sandbox.applied("1").values())) == (18, {1})
     assert report.resumed == run.report.accepted < 18
+
+
+async def test_a_source_that_cannot_be_closed_does_not_keep_the_journal(sandbox, mobiz, send, shelf):
+    def source() -> Any:
+        try:
+            yield from (f"2782{number:07d}" for number in range(700))
+        finally:
+            raise OSError("the file is gone")
+
+    sandbox.faults = Faults.script([None, Fault.UNAUTHORIZED])
+    with pytest.raises(OSError, match="the file is gone"):
+        await send(source(), concurrency=1)
+
+    journal = shelf.journal()
+    assert await journal.open(None) is True
+    await journal.close()
