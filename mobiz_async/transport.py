@@ -232,6 +232,7 @@ class AiohttpTransport:
         self._quotations = _quotations(credentials)
         self._addresses: dict[str, URL] = {}
         self._urls: dict[tuple[str, ...], URL] = {}
+        self._under_way: set[_Body] = set()
         self._closed = False
 
     def __repr__(self) -> str:
@@ -251,6 +252,7 @@ class AiohttpTransport:
 
         reached(Stage.CONNECTING)
         body = _Body(request.body, reached, self._stall)
+        self._under_way.add(body)
         reply: Reply | None = None
         failure: Failure | None = None
         try:
@@ -273,6 +275,8 @@ class AiohttpTransport:
             reply, failure = error.reply, error.failure
         except Exception as error:  # noqa: BLE001  a user's middleware may raise anything; the stage alone proves
             failure = failure_of(error)
+        finally:
+            self._under_way.discard(body)
         if not body.complete or failure is not None:
             body.stop()
         if failure is Failure.TIMEOUT and body.stalled:
@@ -350,8 +354,11 @@ class AiohttpTransport:
         return self._session
 
     async def aclose(self) -> None:
-        """Close the session if it is ours. Harmless a second time."""
+        """Close the session if it is ours, and cut off what is still under way. Harmless a second time."""
         self._closed = True
+        for body in self._under_way:
+            # Closing the session alone would go on delivering what this machine still holds of it.
+            body.stop()
         session, self._session = self._session, None
         if session is not None and self._owned:
             await session.close()
