@@ -6,6 +6,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib import metadata
 from typing import Any
 
 import click
@@ -40,8 +41,19 @@ class _Group(click.Group):
         return super().parse_args(ctx, args)
 
 
+def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    del param
+    if value:
+        try:
+            version = metadata.version("mobiz-async")
+        except metadata.PackageNotFoundError:
+            version = "unknown: run from its sources"
+        click.echo(f"mobiz {version}")
+        ctx.exit()
+
+
 @click.group(cls=_Group, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="mobiz-async", prog_name="mobiz")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
 def mobiz() -> None:
     """Send messages through Mobiz, from one to millions, and know what became of each.
 

@@ -40,6 +40,7 @@ _MAPPING = {
     "Message": "Hi {first_name}, your parcel is at our {town} counter. Reply STOP to opt out.",
 }
 _GRACE = 10.0
+_WRITER = (sys.executable, "-m", "mobiz_async.cli.spellings")
 _KIBIBYTES_PER_UNIT = 1 if sys.platform != "darwin" else 1 / 1024
 """Linux counts ``ru_maxrss`` in KiB, macOS in bytes."""
 
@@ -137,9 +138,7 @@ async def _show(records: int, screen: Screen, interruption: Interruption) -> int
 
 async def _write(path: Path, records: int, screen: Screen) -> None:
     started = time.monotonic()
-    writer = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "mobiz_async.cli.spellings", str(path), str(records)
-    )
+    writer = await asyncio.create_subprocess_exec(*_WRITER, str(path), str(records))
     try:
         if await writer.wait():
             raise MobizError("the file of recipients could not be written")
@@ -156,10 +155,8 @@ def _comparison(arrived: Arrived, report: BulkReport, differences: list[str], pe
     table.add_column()
     table.add_column()
     table.add_row("accepted", f"{report.accepted:,} records, says the client")
-    table.add_row(
-        "arrived",
-        f"{arrived.records:,} records, says the server: {arrived.distinct:,} numbers, {arrived.repeated:,} twice",
-    )
+    numbers = f"{arrived.distinct:,} numbers, {arrived.repeated:,} of them twice"
+    table.add_row("arrived", f"{arrived.records:,} records, says the server: {numbers}")
     if peak is not None:
         table.add_row("memory", f"{peak:,.0f} MB at most in the sending process")
     verdict = Text("the books agree", style="green") if not differences else Text("\n".join(differences), style="red")

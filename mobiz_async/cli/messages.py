@@ -13,7 +13,6 @@ from rich.text import Text
 from mobiz_async.cli.account import client_from_environment
 from mobiz_async.cli.arguments import PlainCommand, assignments, definition, moment
 from mobiz_async.cli.screen import Screen, json_option, quiet_option
-from mobiz_async.errors import ConfigurationError
 from mobiz_async.models import DataList, TriggerReceipt
 
 __all__ = ["create_list", "schedule", "trigger"]
@@ -30,13 +29,6 @@ def _show_pairs(screen: Screen, pairs: dict[str, str | None]) -> None:
         if value is not None:
             table.add_row(Text(name), Text(value, overflow="fold"))
     screen.show(table)
-
-
-def _fields(pairs: tuple[str, ...]) -> dict[str, str]:
-    fields = assignments(pairs)
-    if not fields:
-        raise ConfigurationError("no fields: A=NUMBER is the least, B=... and so on as the engagement has them")
-    return fields
 
 
 def _show_receipt(screen: Screen, receipt: TriggerReceipt) -> None:
@@ -71,7 +63,7 @@ def trigger(trigger_key: str, fields: tuple[str, ...], *, as_json: bool, quiet: 
 
     The columns are named by letters, as the engagement names them; A is the mobile number.
     """
-    record = _fields(fields)
+    record = assignments(fields)
 
     async def go() -> TriggerReceipt:
         async with client_from_environment() as mobiz:
@@ -98,7 +90,7 @@ def schedule(
     trigger_key: str, fields: tuple[str, ...], *, at: datetime, send_time_format: Any, as_json: bool, quiet: bool
 ) -> int:
     """Send one message at a time to come; otherwise as `mobiz trigger`."""
-    record = _fields(fields)
+    record = assignments(fields)
 
     async def go() -> TriggerReceipt:
         async with client_from_environment(send_time_format=send_time_format) as mobiz:

@@ -55,8 +55,8 @@ def rows(start: int, stop: int) -> Iterator[str]:
     ]
     for index in range(start, stop):
         a, b, c = number(index)
-        # The number of spellings and of prefixes share factors: without the shift some would never meet.
-        form = forms[(index + index // len(_PREFIXES)) % len(forms)]
+        # 15 prefixes and 10 spellings would go in step; shifted by 2 a round (17 and 10 share no factor), all meet.
+        form = forms[(index + 2 * (index // len(_PREFIXES))) % len(forms)]
         yield form.format(name=_NAMES[index % len(_NAMES)], a=a, b=b, c=c, town=_TOWNS[index % len(_TOWNS)])
 
 

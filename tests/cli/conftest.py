@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,32 @@ from mobiz_async.cli.app import run
 from mobiz_async.sandbox import Sandbox
 
 TIMEOUT = 30.0
+
+
+COMMAND = (sys.executable, "-m", "mobiz_async.cli")
+
+
+@contextmanager
+def start(*argv: object, **settings: Any) -> Iterator[subprocess.Popen[str]]:
+    """Start a command; kill it where the test did not bring it to its end."""
+    process = subprocess.Popen(
+        [*COMMAND, *map(str, argv)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **settings
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+        process.wait(TIMEOUT)
+
+
+@pytest.fixture
+def started() -> Callable[..., AbstractContextManager[subprocess.Popen[str]]]:
+    """Starts a command in a process of its own."""
+    return start
 
 
 @attrs.frozen

@@ -7,20 +7,17 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TIMEOUT, Threaded, running
+from conftest import TIMEOUT, Threaded, running, start
 
 from mobiz_async.sandbox import Fault, Faults, Sandbox
 from mobiz_async.sandbox.timing import SystemTime
 
 PIPED = "Number\n" + "".join(f"2782{index:07}\n" for index in range(600))
-COMMAND = (sys.executable, "-m", "mobiz_async.cli")
 
 
 class HeldTime(SystemTime):
@@ -41,23 +38,6 @@ class HeldTime(SystemTime):
     def open(self) -> None:
         for gate in self.gates:
             gate.set()
-
-
-@contextmanager
-def started(*argv: object, **settings: Any) -> Iterator[subprocess.Popen[str]]:
-    """Start a command; kill it where the test did not bring it to its end."""
-    process = subprocess.Popen(
-        [*COMMAND, *map(str, argv)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **settings
-    )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            if pipe is not None:
-                pipe.close()
-        process.wait(TIMEOUT)
 
 
 def line_with(process: subprocess.Popen[str], text: str) -> str:
@@ -99,7 +79,7 @@ def test_the_first_signal_finishes_what_is_in_flight_and_tells_how_to_go_on(
 ) -> None:
     threaded, clock = held
     command = words(file(count=100), tmp_path / "journal")
-    with started(*command) as process:
+    with start(*command) as process:
         threaded.until(lambda: len(threaded.sandbox.requests) == 3)
         process.send_signal(number)
         stopping = line_with(process, "stopping")
@@ -120,7 +100,7 @@ def test_the_first_signal_finishes_what_is_in_flight_and_tells_how_to_go_on(
 
 def test_when_the_grace_is_over_what_is_in_flight_is_unknown(cli, hanging, file, tmp_path) -> None:
     command = words(file(count=100), tmp_path / "journal")
-    with started(*command, "--grace", "50ms", "--json") as process:
+    with start(*command, "--grace", "50ms", "--json") as process:
         hanging.until(lambda: hanging.sandbox.held == 2)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=TIMEOUT)
@@ -134,7 +114,7 @@ def test_when_the_grace_is_over_what_is_in_flight_is_unknown(cli, hanging, file,
 
 def test_a_second_signal_leaves_at_once_and_the_journal_is_right(cli, hanging, file, tmp_path) -> None:
     command = words(file(count=100), tmp_path / "journal")
-    with started(*command) as process:
+    with start(*command) as process:
         hanging.until(lambda: hanging.sandbox.held == 2)
         process.send_signal(signal.SIGTERM)
         line_with(process, "stopping")
@@ -150,7 +130,7 @@ def test_a_second_signal_leaves_at_once_and_the_journal_is_right(cli, hanging, f
 
 def test_a_journal_in_use_is_refused_at_once(cli, hanging, file, tmp_path) -> None:
     command = words(file(count=100), tmp_path / "journal")
-    with started(*command) as process:
+    with start(*command) as process:
         hanging.until(lambda: hanging.sandbox.held == 2)
         ended = [
             cli(*command),
@@ -167,7 +147,7 @@ def test_a_journal_in_use_is_refused_at_once(cli, hanging, file, tmp_path) -> No
 
 def test_a_signal_before_the_run_ends_it_with_nothing_sent(served, tmp_path) -> None:
     """Standard input has not said anything yet: not even the header of the file is known."""
-    with started("send", "-", "--list", 1, "--quiet", stdin=subprocess.PIPE) as process:
+    with start("send", "-", "--list", 1, "--quiet", stdin=subprocess.PIPE) as process:
         # The command handles signals from the moment on that it has connected its own handlers: see /proc.
         _wait_for_handlers(process.pid)
         process.send_signal(signal.SIGINT)
@@ -193,7 +173,7 @@ def test_a_slow_pipe_holds_nothing_up(held, tmp_path) -> None:
     """What has come through the pipe goes out; a signal ends the wait for the rest of it."""
     threaded, clock = held
     command = ["send", "-", "--list", 1, "--chunk-size", 1, "--concurrency", 1]
-    with started(*command, stdin=subprocess.PIPE) as process:
+    with start(*command, stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
         process.stdin.write(PIPED)
         process.stdin.flush()
@@ -207,7 +187,7 @@ def test_a_slow_pipe_holds_nothing_up(held, tmp_path) -> None:
 
 
 def test_recipients_come_from_standard_input(served) -> None:
-    with started("send", "-", "--list", 1, "--quiet", stdin=subprocess.PIPE) as process:
+    with start("send", "-", "--list", 1, "--quiet", stdin=subprocess.PIPE) as process:
         out, err = process.communicate(PIPED, timeout=TIMEOUT)
 
     assert (process.returncode, out, err) == (0, "", "")
@@ -215,7 +195,7 @@ def test_recipients_come_from_standard_input(served) -> None:
 
 
 def test_the_sandbox_says_where_it_is_and_ends_with_ctrl_c() -> None:
-    with started("sandbox", env={**os.environ, "PYTHONUNBUFFERED": "1"}) as process:
+    with start("sandbox", env={**os.environ, "PYTHONUNBUFFERED": "1"}) as process:
         assert process.stdout is not None
         first = process.stdout.readline()
         process.send_signal(signal.SIGINT)
