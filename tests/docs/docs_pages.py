@@ -5,6 +5,7 @@ A page's blocks share a folder, a sandbox and a namespace, and run in the order 
 * ``python`` and ``sh`` blocks, unless ``<!-- not run: why -->`` stands before them (``<!-- demo -->`` and
   ``<!-- tests -->`` mark the README's two commands, which are run by hand and by ``.ci/run``);
 * comments that begin with ``<!-- python`` or ``<!-- sh``: what the reader need not see;
+* ``<!-- save: FILE -->``: the next block is written to a file; ``<!-- ends with: N -->``: its commands fail with N;
 * a ``text`` block behind ``<!-- output -->`` is compared with what the commands before it wrote.
 """
 
@@ -21,17 +22,20 @@ GENERATED = DOCS / "_generated"
 _BLOCK = re.compile(
     r"^(?P<fence>`{3,})(?P<info>[^\n`]*)\n(?P<code>.*?)^(?P=fence)\s*$"
     r"|^<!-- (?P<hidden>python|sh)\n(?P<secret>.*?)^-->$"
-    r"|^<!-- (?P<word>not run|output|demo|tests)(?::[^\n]*)? -->$",
+    r"|^<!-- (?P<word>not run|output|demo|tests|save|ends with)(?:: (?P<more>[^\n]*))? -->$",
     re.MULTILINE | re.DOTALL,
 )
 
 
 class Block(NamedTuple):
-    """A piece of code: its language, its text, and the line on which it begins."""
+    """A piece of code: what to do with it, its text, the line on which it begins, and the file or code it is about."""
 
-    language: str
+    kind: str
     code: str
     line: int
+    about: str = ""
+    span: tuple[int, int] = (0, 0)
+    """Where the text stands in the page."""
 
 
 def pages() -> list[Path]:
@@ -43,17 +47,27 @@ def blocks(page: Path) -> list[Block]:
     """Return what of a page is run, and the outputs that are compared, as ``output`` blocks."""
     text = page.read_text("utf-8")
     found: list[Block] = []
-    word = ""
+    word = about = ""
     for match in _BLOCK.finditer(text):
         line = text.count("\n", 0, match.start()) + 2
         if match["word"]:
-            word = match["word"]
+            word, about = match["word"], match["more"] or ""
             continue
+        language = (match["info"] or "").strip()
         if match["hidden"]:
             found.append(Block(match["hidden"], match["secret"], line))
-        elif word == "output":
-            found.append(Block("output", match["code"], line))
-        elif not word and match["info"].strip() in ("python", "sh"):
-            found.append(Block(match["info"].strip(), match["code"], line))
-        word = ""
+        elif word in ("output", "save"):
+            found.append(Block(word, match["code"], line, about, match.span("code")))
+        elif word in ("", "ends with") and language in ("python", "sh"):
+            found.append(Block(language, match["code"], line, about))
+        word = about = ""
     return found
+
+
+def write_outputs(page: Path, outputs: dict[Block, str]) -> None:
+    """Put what the commands wrote into the page, in the place of the ``output`` blocks."""
+    text = page.read_text("utf-8")
+    for block, output in sorted(outputs.items(), key=lambda each: each[0].span, reverse=True):
+        start, end = block.span
+        text = text[:start] + output.rstrip() + "\n" + text[end:]
+    page.write_text(text, "utf-8")

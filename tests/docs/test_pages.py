@@ -9,11 +9,12 @@ import os
 import re
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import pytest
-from docs_pages import ROOT, Block, blocks, pages
+from docs_pages import ROOT, Block, blocks, pages, write_outputs
 
 from mobiz_async.sandbox import Sandbox
 
@@ -24,6 +25,8 @@ KEYS = {
     "MOBIZ_USERNAME": "sandbox-user",
 }
 LONGEST_COMMAND = 60.0
+WRITE = os.environ.get("WRITE_OUTPUTS") == "1"
+"""Renew the outputs shown on the pages instead of comparing them."""
 
 
 class Course:
@@ -34,16 +37,20 @@ class Course:
         self.folder = folder
         self.namespace: dict[str, Any] = {"__name__": "page", "sandbox": sandbox}
         self.written = ""
+        self.outputs: dict[Block, str] = {}
 
     async def run(self, block: Block) -> None:
-        match block.language:
+        match block.kind:
             case "python":
                 await self.python(block)
             case "sh":
                 await self.shell(block)
+            case "save":
+                self.folder.joinpath(block.about).write_text(block.code, "utf-8")
             case "output":
-                assert masked(block.code) == masked(self.written), f"{self.page}:{block.line}"
-                self.written = ""
+                self.outputs[block] = self.written
+                if not WRITE:
+                    assert masked(block.code) == masked(self.written), f"{self.page}:{block.line}"
 
     async def python(self, block: Block) -> None:
         tree = compile(
@@ -78,8 +85,11 @@ class Course:
             await process.wait()
             raise
         written = output.decode()
-        self.written += written
-        assert process.returncode == 0, f"{self.page}:{block.line} ended with {process.returncode}:\n{written}"
+        self.written = written
+        code = process.returncode or 0
+        ended = code if code >= 0 else 128 - code  # as a shell tells of a signal
+        expected = int(block.about or 0)
+        assert ended == expected, f"{self.page}:{block.line} ended with {ended}:\n{written}"
 
 
 TIMES = (
@@ -121,6 +131,8 @@ async def test_a_page_runs_as_it_is_written(
     monkeypatch.setenv("PATH", f"{commands}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("COLUMNS", "80")
+    if "mobiz" not in entry_points(group="pytest11").names:  # run from a tree that is not installed
+        monkeypatch.setenv("PYTEST_ADDOPTS", "-p pytest_mobiz_async")
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)
     async with Sandbox() as sandbox:
@@ -128,6 +140,8 @@ async def test_a_page_runs_as_it_is_written(
         course = Course(page, sandbox, folder)
         for block in blocks(page):
             await course.run(block)
+    if WRITE:
+        write_outputs(page, course.outputs)
 
 
 def test_every_page_with_code_is_run() -> None:

@@ -1,0 +1,71 @@
+"""What this site needs beside Sphinx: the diagram of a chunk's life, links by public names, hidden code left out."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from typing import Any
+
+from chunk_life import draw
+from docutils import nodes
+from docutils.parsers.rst import Directive
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+
+from mobiz_async.journal import LIFE
+
+PUBLIC = (
+    "mobiz_async",
+    "mobiz_async.recipients",
+    "mobiz_async.sandbox",
+    "mobiz_async.testing",
+    "mobiz_async.recipients.phones",
+    "mobiz_async.recipients.segments",
+    "mobiz_async.recipients.columns",
+)
+
+_HIDDEN = re.compile(r"^<!-- .*?-->$\n?", re.MULTILINE | re.DOTALL)
+
+
+class ChunkLifeDiagram(Directive):
+    """``chunk-life``: the diagram, drawn when the site is built."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return it as it stands in the page."""
+        return [nodes.raw("", f'<div class="drawing">{draw(LIFE)}</div>', format="html")]
+
+
+def leave_out_hidden(_: Sphinx, __: str, source: list[str]) -> None:
+    """Take out what only the tests read; line numbers stay."""
+    source[0] = _HIDDEN.sub(lambda match: "\n" * match[0].count("\n"), source[0])
+
+
+def link_public_name(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.TextElement
+) -> nodes.reference | None:
+    """Link an object that is defined in an inner module to where the public name of it is documented."""
+    if node.get("refdomain") != "py":
+        return None
+    target: str = node["reftarget"]
+    name = target.rpartition(".")[2]
+    for module in PUBLIC:
+        if name in getattr(importlib.import_module(module), "__all__", ()):
+            domain: Any = env.get_domain("py")
+            entry = domain.objects.get(f"{module}.{name}")
+            if entry is not None:
+                return _reference(app, entry, node, content)
+    return None
+
+
+def _reference(app: Sphinx, entry: Any, node: pending_xref, content: nodes.TextElement) -> nodes.reference:
+    uri = app.builder.get_relative_uri(node["refdoc"], entry.docname) + f"#{entry.node_id}"
+    return nodes.reference("", "", content, internal=True, refuri=uri)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register with Sphinx."""
+    app.add_directive("chunk-life", ChunkLifeDiagram)
+    app.connect("source-read", leave_out_hidden)
+    app.connect("missing-reference", link_public_name)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
