@@ -118,7 +118,7 @@ class BulkRun:
     ) -> None:
         assert self._task is not None
         if not self._task.done():
-            self.stop()
+            self._stop(StopReason.CANCELLED if isinstance(error, asyncio.CancelledError) else StopReason.ASKED)
         self._let_go()
         if isinstance(error, asyncio.CancelledError):
             self._task.cancel()
@@ -134,6 +134,7 @@ class BulkRun:
             if self._outcomes.qsize() < self._concurrency:
                 self._room.set()
             yield outcome
+        self._outcomes.put_nowait(None)  # the end stays the end, for whoever iterates again
         await self._over()
         self._raise()
 
@@ -155,6 +156,8 @@ class BulkRun:
         self._room.set()
         while not self._outcomes.empty():
             self._outcomes.get_nowait()
+        if self.report is not None:
+            self._outcomes.put_nowait(None)
 
     async def _over(self) -> None:
         """Wait for the run; when this is cancelled, cancel the run and wait for it all the same."""
@@ -217,8 +220,8 @@ class BulkRun:
     def _close_books(self) -> None:
         elapsed = self._clock.monotonic() - self._started
         self.report = self._books.close(self._chunker.read, elapsed, self._stopped, self._error)
-        self._show_progress()
         self._outcomes.put_nowait(None)
+        self._show_progress()
 
     async def _expire(self) -> None:
         if self._options.deadline is not None:
