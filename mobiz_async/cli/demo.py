@@ -40,6 +40,8 @@ _MAPPING = {
     "Message": "Hi {first_name}, your parcel is at our {town} counter. Reply STOP to opt out.",
 }
 _GRACE = 10.0
+_IN_FLIGHT = 4
+"""Enough for a server that is near; what is in flight is what takes memory."""
 _WRITER = (sys.executable, "-m", "mobiz_async.cli.spellings")
 _KIBIBYTES_PER_UNIT = 1 if sys.platform != "darwin" else 1 / 1024
 """Linux counts ``ru_maxrss`` in KiB, macOS in bytes."""
@@ -109,7 +111,9 @@ async def _show(records: int, screen: Screen, interruption: Interruption) -> int
             await _write(path, records, screen)
             settings = BulkSettings(region="ZA")
             trouble = Trouble()
-            async with MobizClient(*keys, "sandbox-user", base_url=server.base_url, events=[trouble]) as mobiz:
+            async with MobizClient(
+                *keys, "sandbox-user", base_url=server.base_url, concurrency=_IN_FLIGHT, events=[trouble]
+            ) as mobiz:
                 contacts = await mobiz.create_list("Demo", _DEFINITION)
                 screen.remark(f"sending it to list {contacts.id} at {server.base_url}")
                 with open_recipients(path, mapping=_MAPPING) as recipients:
