@@ -16,7 +16,7 @@ from rich.text import Text
 
 from mobiz_async.bulk import BulkRun
 from mobiz_async.cli.screen import Screen
-from mobiz_async.models import AttemptEvent, Outcome, Stats
+from mobiz_async.models import AttemptEvent, Stats
 
 __all__ = ["Progress", "Trouble", "View", "bar", "line"]
 
@@ -29,8 +29,8 @@ _LONGEST_TITLE = 24
 class View:
     """What there is to show at one moment.
 
-    ``read_fraction``: how much of the source has been read, 0.0 to 1.0. ``trouble``: what the last attempt met, if it
-    was not accepted.
+    ``read_fraction``: how much of the source has been read, 0.0 to 1.0. ``trouble``: why the last
+    attempt has to be made again, if it has.
     """
 
     stats: Stats
@@ -67,13 +67,13 @@ class View:
 
 @attrs.define
 class Trouble:
-    """Hears of every attempt and remembers what the last one met; nothing once one is accepted."""
+    """Hears of every attempt and remembers why the last one is made again; nothing once one is settled."""
 
     word: str = ""
 
     def __call__(self, event: AttemptEvent) -> None:
         """Take note of an attempt."""
-        self.word = "" if event.outcome is Outcome.ACCEPTED else event.verdict.replace("_", " ")
+        self.word = "" if event.retry_in is None else event.verdict.replace("_", " ")
 
 
 def _clock(seconds: float) -> str:
@@ -103,7 +103,7 @@ def line(view: View) -> str:
     if view.seconds_left is not None:
         parts.append(f"{_clock(view.seconds_left)} left")
     if view.trouble:
-        parts.append(f"last answer: {view.trouble}")
+        parts.append(f"waiting: {view.trouble}")
     return ", ".join(parts)
 
 
@@ -128,7 +128,7 @@ def bar(view: View, title: str) -> RenderableType:
     for text, style in _counts(view):
         counts.append("  ").append(text, style=style)
     if view.trouble:
-        counts.append(f"  last answer: {view.trouble}", style="yellow")
+        counts.append(f"  waiting: {view.trouble}", style="yellow")
     return Group(head, counts)
 
 

@@ -45,9 +45,9 @@ class Screen:
         if not self.quiet:
             self.tell(text)
 
-    def tell(self, text: str, style: str = "") -> None:
-        """Tell what has to be known, also when quiet. Lines are never broken: some of them are to be copied."""
-        self.err.print(text, style=style, soft_wrap=True)
+    def tell(self, text: str) -> None:
+        """Tell what has to be known, also when quiet. Indented lines are commands to be copied: they are not broken."""
+        self.err.print(text, soft_wrap=not self.err.is_terminal or text.startswith(" "))
 
     def show(self, *shown: RenderableType) -> None:
         """Write a result meant for people, unless told to be quiet or to write JSON."""

@@ -109,7 +109,11 @@ _SECTIONS = (
     "--max-failure-rate", metavar="SHARE", type=float, help="Stop when more than this did not go: 0.05 is 5 %."
 )
 @click.option(
-    "--rejects", metavar="FILE", type=_PATH, help="Write every record that did not go, and why: CSV, or .jsonl."
+    "--rejects",
+    metavar="FILE",
+    type=_PATH,
+    help="Write every record that did not go, and why: CSV, or .jsonl. With --journal, without those that the same "
+    "command will send.",
 )
 @click.option("--journal", metavar="FILE", type=_PATH, help="Write the run down; the same command goes on with it.")
 @click.option(

@@ -101,7 +101,7 @@ async def _send(order: Order, screen: Screen, interruption: Interruption) -> int
                 screen,
                 interruption,
                 trouble,
-                None if rejects is None else lambda chunk: _write_chunk(rejects, chunk),
+                None if rejects is None else lambda chunk: _write_chunk(order, rejects, chunk),
             )
             rejected = 0 if rejects is None else rejects.count
     code = exit_of_report(report, error, interruption.exit)
@@ -176,7 +176,9 @@ _REASONS = {
 }
 
 
-def _write_chunk(rejects: RejectsWriter, chunk: ChunkOutcome) -> None:
+def _write_chunk(order: Order, rejects: RejectsWriter, chunk: ChunkOutcome) -> None:
+    if order.journal is not None and chunk.outcome is Outcome.NOT_SENT:
+        return  # the same command sends it; whoever sent the file of rejects as well would text people twice
     reason = _REASONS[chunk.outcome]
     if chunk.status is not None:
         reason = f"{reason} (HTTP {chunk.status})"
@@ -194,7 +196,8 @@ def _hints(order: Order, report: BulkReport, error: MobizError | None, rejected:
             f"{plural(report.unknown, 'record')} may or may not have been sent: ask the vendor before sending again."
         )
     if report.unknown and order.journal is not None:
-        hints.append(f"Which: mobiz journal export {shlex.quote(str(order.journal))} --state unknown")
+        hints.append("Which they are:")
+        hints.append(f"  mobiz journal export {shlex.quote(str(order.journal))} --state unknown")
     if rejected:
         hints.append(
             f"{plural(rejected, 'record')} in {order.rejects}: mend it and send it, without --map"

@@ -26,7 +26,7 @@ GOING = Stats(read=500_000, accepted=400_000, elapsed=2.0)
 BADLY = Stats(500_000, accepted=200_000, rejected=50_000, unknown=40_000, not_sent=10, skipped=100_000, elapsed=2.0)
 BADLY_LINE = (
     "500,000 read, 200,000 accepted, 50,000 rejected, 40,000 unknown, 10 not sent, 100,000 skipped, "
-    "195,005/s, 78%, 0:01 left, last answer: throttled"
+    "195,005/s, 78%, 0:01 left, waiting: throttled"
 )
 
 
@@ -85,15 +85,15 @@ def test_what_is_bad_has_a_colour_as_soon_as_there_is_some() -> None:
     assert "\x1b[33m40,000 unknown" in joined
 
 
-def event(outcome: Outcome, verdict: str) -> AttemptEvent:
-    return AttemptEvent("SendBulkMessages", outcome, verdict, 429, 10, 0.1, 1)
+def event(verdict: str, retry_in: float | None) -> AttemptEvent:
+    return AttemptEvent("SendBulkMessages", Outcome.NOT_SENT, verdict, 429, 10, 0.1, 1, retry_in=retry_in)
 
 
-def test_the_last_trouble_is_forgotten_when_something_is_accepted() -> None:
+def test_what_is_waited_for_is_forgotten_when_something_is_settled() -> None:
     trouble = Trouble()
     seen = []
-    for outcome, verdict in ((Outcome.NOT_SENT, "connect_failed"), (Outcome.ACCEPTED, "accepted")):
-        trouble(event(outcome, verdict))
+    for verdict, retry_in in (("connect_failed", 0.5), ("accepted", None)):
+        trouble(event(verdict, retry_in))
         seen.append(trouble.word)
 
     assert seen == ["connect failed", ""]
@@ -148,7 +148,7 @@ async def test_on_a_terminal_a_bar_moves_and_is_taken_away(ticks: Ticks) -> None
     text = written.getvalue()
 
     assert ticks.slept == [0.125] * 3
-    assert text.count("last answer: throttled") == 4  # and once more as it ends
+    assert text.count("waiting: throttled") == 4  # and once more as it ends
     assert text.startswith("\x1b[?25l")
     assert "\x1b[?25h" in text
 

@@ -386,7 +386,22 @@ def test_unknown_records_of_a_journal_are_told_how_to_get(cli, served, file, tmp
     ended = cli("send", file(count=2), "--list", 1, "--journal", journal)
 
     assert ended.code == 4
-    assert f"Which: mobiz journal export {journal} --state unknown\n" in ended.err
+    assert f"Which they are:\n  mobiz journal export {journal} --state unknown\n" in ended.err
+
+
+def test_what_the_same_command_will_send_is_not_among_the_rejects(cli, served, file, tmp_path) -> None:
+    """Whoever went on with the journal and sent the file of rejects as well would text people twice."""
+    served.sandbox.faults = Faults.script([None, Fault.REJECTED_200, Fault.QUOTA])
+    rejects = tmp_path / "rejects.csv"
+    words = ["--chunk-size", 2, "--concurrency", 1, "--journal", tmp_path / "journal", "--rejects", rejects, "--json"]
+    ended = cli("send", file(count=12), "--list", 1, *words)
+
+    assert (ended.json["rejected"], ended.json["records_in_rejects"]) == (2, 2)
+    assert ended.json["not_sent"] >= 2
+    assert [line.split(",")[:2] for line in rejects.read_text().splitlines()[1:]] == [
+        ["3", "rejected (HTTP 200)"],
+        ["4", "rejected (HTTP 200)"],
+    ]
 
 
 def test_a_connection_that_was_never_made_is_not_sent(cli, file, account) -> None:
