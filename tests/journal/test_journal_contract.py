@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import attrs
@@ -388,16 +389,15 @@ async def test_of_a_cut_chunk_only_the_unknown_parts_are_settled_by_hand(opened)
 
 
 async def test_parts_come_in_the_order_of_the_source_however_many(opened):
-    for index in reversed(range(450)):
-        await opened.intend(intent(index=index, attempt=f"a{index}"))
+    await asyncio.gather(*(opened.intend(intent(index=index)) for index in reversed(range(450))))
 
     assert list(range(450)) == [part.index for part in await all_parts(opened)]
 
 
 async def test_parts_are_chosen_by_state_across_pages(opened):
-    for index in range(450):
-        await opened.intend(intent(index=index, attempt=f"a{index}"))
-        await opened.settle(settlement(Event.ACCEPT if index % 2 else Event.LOSE, index=index, attempt=f"a{index}"))
+    await asyncio.gather(*(opened.intend(intent(index=index)) for index in range(450)))
+    events = (Event.LOSE, Event.ACCEPT)
+    await asyncio.gather(*(opened.settle(settlement(events[index % 2], index=index)) for index in range(450)))
 
     unknown = [part.index for part in await all_parts(opened, ChunkState.UNKNOWN)]
     both = await all_parts(opened, ChunkState.UNKNOWN, ChunkState.ACCEPTED)
