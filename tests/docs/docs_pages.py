@@ -36,6 +36,8 @@ class Block(NamedTuple):
     about: str = ""
     span: tuple[int, int] = (0, 0)
     """Where the text stands in the page."""
+    shown: bool = True
+    """Whether it is code that a reader sees."""
 
 
 def pages() -> list[Path]:
@@ -55,9 +57,9 @@ def blocks(page: Path) -> list[Block]:
             continue
         language = (match["info"] or "").strip()
         if match["hidden"]:
-            found.append(Block(match["hidden"], match["secret"], line))
+            found.append(Block(match["hidden"], match["secret"], line, shown=False))
         elif word in ("output", "save"):
-            found.append(Block(word, match["code"], line, about, match.span("code")))
+            found.append(Block(word, match["code"], line, about, match.span("code"), word == "save"))
         elif word in ("", "ends with") and language in ("python", "sh"):
             found.append(Block(language, match["code"], line, about))
         word = about = ""

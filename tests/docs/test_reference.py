@@ -1,0 +1,151 @@
+"""Every public name stands in the reference, and says what it is, what it takes and what it raises."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import re
+import textwrap
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import attrs
+import pytest
+from docs_pages import DOCS
+
+import mobiz_async
+import mobiz_async.integrations
+from mobiz_async import errors
+
+PUBLIC = ("mobiz_async", "mobiz_async.recipients", "mobiz_async.sandbox", "mobiz_async.testing")
+ADAPTERS = [
+    f"mobiz_async.integrations.{info.name}"
+    for info in pkgutil.iter_modules(mobiz_async.integrations.__path__)
+    if info.name != "extras"
+]
+REFERENCE = "\n".join(page.read_text("utf-8") for page in (DOCS / "reference").glob("*.md"))
+
+
+def public() -> Iterator[tuple[str, Any]]:
+    """Every public name, with what it stands for; modules that are public are looked into."""
+    for path in (*PUBLIC, *ADAPTERS):
+        module = importlib.import_module(path)
+        for name in module.__all__:
+            if not name.startswith("__"):
+                yield f"{path}.{name}", getattr(module, name)
+
+
+def members(value: type) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """The public methods and properties that a class defines itself."""
+    for name, member in vars(value).items():
+        if name.startswith("_"):
+            continue
+        function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+        if inspect.isfunction(function):
+            yield name, function
+
+
+def callables() -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Every public function and method of ours."""
+    for name, value in public():
+        if inspect.isclass(value):
+            yield from ((f"{name}.{member}", function) for member, function in members(value))
+        elif inspect.isroutine(value):
+            yield name, value
+
+
+NAMES = sorted(dict(public()))
+CALLABLES = sorted(dict(callables()))
+
+
+def test_every_public_name_stands_in_the_reference() -> None:
+    documented = set(re.findall(r"^\.\. auto\w+:: ([\w.]+)", REFERENCE, re.MULTILINE))
+    missing = [name for name, value in public() if name not in documented and not isinstance(value, ModuleType)]
+
+    assert missing == []
+
+
+def test_every_public_module_stands_in_the_reference() -> None:
+    missing = [
+        value.__name__ for _, value in public() if isinstance(value, ModuleType) and value.__name__ not in REFERENCE
+    ]
+
+    assert missing == []
+
+
+@pytest.mark.parametrize("name", CALLABLES)
+def test_the_first_line_of_a_docstring_is_a_sentence(name: str) -> None:
+    said = dict(callables())[name].__doc__ or ""
+
+    assert (ends_well(said), said[:1].islower()) == (True, False)
+
+
+def test_every_public_class_says_what_it_is() -> None:
+    classes = {name: value.__doc__ or "" for name, value in public() if inspect.isclass(value)}
+    silent = [name for name, said in classes.items() if not ends_well(said)]
+
+    assert silent == []
+
+
+def ends_well(docstring: str) -> bool:
+    """Whether the first paragraph is a sentence, or leads on to what follows."""
+    return inspect.cleandoc(docstring).partition("\n\n")[0].endswith((".", ":"))
+
+
+def raised_in(function: Callable[..., Any]) -> set[str]:
+    """The errors of ours that the body of a function raises by name."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function))))
+    raises = [node.exc for node in ast.walk(tree) if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call)]
+    names = {node.func.id for node in raises if isinstance(node.func, ast.Name)}
+    return names & {*errors.__all__, "SourceFileError", "PhoneNumberError"}
+
+
+def test_every_error_that_a_public_function_raises_is_named_in_its_docstring() -> None:
+    silent = []
+    for name, function in callables():
+        if (function.__doc__ or "").startswith("See ``"):  # says where to read
+            continue
+        owner = importlib.import_module(function.__module__)
+        kind = getattr(owner, function.__qualname__.partition(".")[0], None)
+        said = f"{function.__doc__} {kind.__doc__ if inspect.isclass(kind) else ''}"
+        silent += [f"{name}: {error}" for error in raised_in(function) if error not in said]
+
+    assert silent == []
+
+
+UNITS = re.compile(
+    r"second|byte|record|request|part|number|attempt|how many|count|share|factor|from 0|from 1", re.IGNORECASE
+)
+
+
+def test_every_option_of_time_or_size_says_its_unit() -> None:
+    unit_less = []
+    for name, value in public():
+        if not (inspect.isclass(value) and attrs.has(value)):
+            continue
+        said = f"{value.__doc__}\n{inspect.getsource(value)}"
+        unit_less += [
+            f"{name}.{field.name}"
+            for field in attrs.fields(value)
+            if not field.name.startswith("_") and field.type in ("float", "float | None") and not UNITS.search(said)
+        ]
+
+    assert unit_less == []
+
+
+def test_every_operation_names_the_vendors_own_word_for_it() -> None:
+    words = {
+        "trigger": "TriggerMessage",
+        "trigger_many": "TriggerMessage",
+        "schedule": "Schedule Message",
+        "schedule_many": "Schedule Message",
+        "append": "SendBulkMessages",
+        "create_list": "Creating a Data List",
+    }
+    said = {name: getattr(mobiz_async.MobizClient, name).__doc__ or "" for name in words}
+    silent = [name for name, word in words.items() if word not in said[name]]
+
+    assert silent == []
