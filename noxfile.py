@@ -1,5 +1,6 @@
 """What is run before a change goes in: ``nox`` for the ordinary sessions, ``nox -s chaos`` for the long proof."""
 
+import shutil
 import sys
 
 import nox
@@ -52,3 +53,18 @@ def chaos(session: nox.Session) -> None:
     session.run(
         "pytest", "tests/journal", "tests/chaos", "--durations=20", *session.posargs, env={"MOBIZ_CHAOS": "full"}
     )
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Side by side with loops by hand, known clients and the limit, on a quiet machine: ``-- --full --docs``."""
+    session.install("-e", ".[bench]")
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session(python=PYTHONS)
+def guard(session: nox.Session) -> None:
+    """The cost a record against what is recorded, counted and not timed: ``-- --update`` records it."""
+    session.install("-e", ".")
+    counted = ["--instructions"] if shutil.which("valgrind") else []
+    session.run("python", "-m", "benchmarks.guard", *counted, *session.posargs)

@@ -8,8 +8,9 @@ from typing import NamedTuple
 from xml.sax.saxutils import escape
 
 WIDTH = 760
+_KINDS = {"ours": "mobiz_async", "hand": "written by hand", "peer": "other clients", "limit": "the limit"}
 _BAR, _PITCH, _GAP = 17, 25, 12
-_TOP, _FOOT, _MARGIN = 58, 26, 14
+_TOP, _FOOT, _MARGIN = 84, 26, 14
 _GLYPH = 7.1
 """Pixels that a character of 13 px takes at most on average, in the fonts below."""
 
@@ -89,6 +90,11 @@ def bars(title: str, subtitle: str, rows: Sequence[Bar], axis: Axis) -> str:
         f'<text class="title" x="{_MARGIN}" y="24">{escape(title)}</text>',
         f'<text class="quiet" x="{_MARGIN}" y="42">{escape(subtitle)}</text>',
     ]
+    x = float(_MARGIN)
+    for kind in [kind for kind in _KINDS if any(row.kind == kind for row in rows)]:
+        parts.append(f'<rect class="{kind}" x="{x:.1f}" y="55" width="11" height="11" rx="2"/>')
+        parts.append(f'<text class="quiet" x="{x + 17:.1f}" y="65">{_KINDS[kind]}</text>')
+        x += 17 + len(_KINDS[kind]) * _GLYPH + 18
     for tick in axis.ticks:
         x = across(tick)
         parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP - 6}" y2="{bottom}"/>')

@@ -6,11 +6,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
 from benchmarks.field import BULK, LIMIT, MEMORY, PEERS, SINGLES
 
+_ROOT = Path(__file__).parents[1]
 _PATIENCE = 180
 """Seconds after which a contender is given up."""
 _NAIVE_CEILING = 1_000_000
@@ -27,6 +29,7 @@ def sink(delay: float = 0.0) -> Iterator[int]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        cwd=_ROOT,
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -43,7 +46,7 @@ def sink(delay: float = 0.0) -> Iterator[int]:
 def once(name: str, records: int, port: int) -> dict[str, float]:
     """Let one contender run; return what it measured of itself. Raises ``SystemExit`` where it fails."""
     command = [sys.executable, "-m", "benchmarks.contender", name, "--records", str(records), "--port", str(port)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+    done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, timeout=_PATIENCE, check=False)
     if done.returncode:
         sys.exit(f"{name} failed:\n{done.stderr[-3000:]}")
     measured: dict[str, float] = json.loads(done.stdout.splitlines()[-1])

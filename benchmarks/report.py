@@ -78,8 +78,8 @@ def _limit(runs: Runs) -> str:
     parts = {part: median(runs, LIMIT, part) for part in ("make", "encode", "push")}
     return (
         f"The limit: making a record takes {parts['make']:.2f} µs, encoding it in a whole chunk"
-        f" {parts['encode']:.2f} µs, pushing its bytes through eight raw sockets {parts['push']:.2f} µs, each measured alone; a client that did"
-        " nothing else would send one record in the sum of them."
+        f" {parts['encode']:.2f} µs, pushing its bytes through eight raw sockets {parts['push']:.2f} µs, each measured"
+        " alone; a client that did nothing else would send one record in the sum of them."
     )
 
 
@@ -158,7 +158,7 @@ def drawings(found: Mapping[str, Any]) -> dict[str, str]:
         f"{each}; a logarithmic scale",
         _chart(runs, "worst", "{:,.1f}"),
         charts.logarithmic,
-        "{:g}",
+        "{:,g}",
     )
     draw(
         "memory.svg",
