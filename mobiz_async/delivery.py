@@ -184,7 +184,8 @@ class _Course:
         permit.settle(judged.verdict, judged.retry_after, delay)
         self._tell(judged, decision)
         proven = self._proven(judged)
-        await self._hooks.after(proven)
+        if self._hooks is not _NO_HOOKS:
+            await self._hooks.after(proven)
         return proven, decision
 
     def _proven(self, judged: Judged) -> Judged:
@@ -206,6 +207,11 @@ class _Course:
         """Return a permit, or why there is to be no attempt."""
         if self._with.pacer.paused_until - self._with.clock.monotonic() > self._with.policy.max_retry_after:
             return Failure.PAUSED
+        if self._halt is not None and self._halt.is_set():
+            return Failure.STOPPED
+        at_once = self._with.pacer.admit_now(self._lane, self._request.records, concurrency=self._concurrency)
+        if at_once is not None:
+            return at_once
         admit = self._with.pacer.admit(self._lane, self._request.records, concurrency=self._concurrency)
         if self._halt is not None:
             permit = await _first(admit, self._halt.wait(), _unused)
@@ -224,7 +230,8 @@ class _Course:
         return permit
 
     async def _post(self) -> Judged:
-        await self._hooks.before()
+        if self._hooks is not _NO_HOOKS:
+            await self._hooks.before()
         self.posts += 1
         self._began = self._with.clock.monotonic()
         return self._judge(await self._with.transport.post(self._request, self._mark))

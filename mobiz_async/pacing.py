@@ -179,16 +179,10 @@ class Pacer:
         have that many in flight; one below it is the run's own business, by having fewer workers. Cancelling leaves
         nothing behind.
         """
-        state = self._bulk if lane is Lane.BULK else self._single
-        if concurrency is not None:
-            state.limit.raise_ceiling(concurrency)
-        if not state.waiters:
-            if self._calm and state.in_flight < state.limit.value:
-                state.in_flight += 1
-                return Permit(self, state, records, self._epoch)
-            now = self._clock.monotonic()
-            if self._due(state, now) <= now:
-                return self._grant(state, records, now)
+        at_once = self.admit_now(lane, records, concurrency=concurrency)
+        if at_once is not None:
+            return at_once
+        state = self._lanes[lane]
         self._tickets += 1
         ticket = self._tickets
         loop = asyncio.get_running_loop()
@@ -206,6 +200,19 @@ class Pacer:
                 return permit
             # The server asked for silence between the permit and this task's turn: back to the head of the queue.
             self._withdraw(permit, state)
+
+    def admit_now(self, lane: Lane, records: int, *, concurrency: int | None = None) -> Permit | None:
+        """Return what ``admit`` would return without waiting, or None where it would wait."""
+        state = self._bulk if lane is Lane.BULK else self._single
+        if concurrency is not None:
+            state.limit.raise_ceiling(concurrency)
+        if state.waiters:
+            return None
+        if self._calm and state.in_flight < state.limit.value:
+            state.in_flight += 1
+            return Permit(self, state, records, self._epoch)
+        now = self._clock.monotonic()
+        return self._grant(state, records, now) if self._due(state, now) <= now else None
 
     def pause(self, seconds: float) -> None:
         """Let nothing out for ``seconds`` from now, in either lane; a longer pause in force stays."""

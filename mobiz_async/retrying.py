@@ -32,6 +32,8 @@ class Enough:
 
 Decision = Again | Enough
 
+_SETTLED = Enough("only what provably was not applied is sent again")
+
 
 def backoff(failures: int, base: float, cap: float, chance: float) -> float:
     """Return full jitter: ``chance`` (0 to 1) of ``base`` x 2^(failures - 1), at most ``cap`` seconds."""
@@ -54,6 +56,8 @@ def decide(
     Only what provably was not applied goes again: no connection, or turned away by the gateway. An unknown goes again
     only where the caller asked for it by name. ``Retry-After`` is obeyed in full, or else not waited for at all.
     """
+    if verdict.outcome in (Outcome.ACCEPTED, Outcome.REJECTED):
+        return _SETTLED
     limits = [limit for limit in (policy.deadline, deadline) if limit is not None]
     if verdict is Verdict.THROTTLED:
         if retry_after is not None and retry_after > policy.max_retry_after:
@@ -65,7 +69,7 @@ def decide(
             return Enough("a redirect would be answered the same way again")
         after = backoff(attempt, policy.base, policy.cap, chance)
     else:
-        return Enough("only what provably was not applied is sent again")
+        return _SETTLED
     if attempt >= policy.max_attempts:
         return Enough("max_attempts reached")
     if limits and elapsed + after >= min(limits):
