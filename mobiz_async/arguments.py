@@ -17,7 +17,7 @@ from mobiz_async.recipients.sources import Recipients
 from mobiz_async.recipients.stages import Problem
 from mobiz_async.wire import encode
 
-__all__ = ["Records", "as_list", "as_secret", "check_trigger_key", "intake_of", "key_of", "one_record", "raise_first"]
+__all__ = ["Records", "as_list", "as_secret", "intake_of", "key_of", "one_record", "raise_first"]
 
 Records = Iterable[Any] | AsyncIterable[Any]
 
@@ -37,12 +37,6 @@ def key_of(name: str, given: Secret | None, variable: str) -> Secret:
     if not found.reveal().isprintable() or found.reveal() != found.reveal().strip():
         raise ConfigurationError(f"{name} has white space around it or a line break in it: see {variable}")
     return found
-
-
-def check_trigger_key(trigger_key: object) -> None:
-    """Raise ``ConfigurationError`` unless it is text with something in it."""
-    if not isinstance(trigger_key, str) or not trigger_key.strip():
-        raise ConfigurationError("the trigger key is empty, or no text")
 
 
 def as_list(contacts: DataList | str | int) -> DataList:
@@ -74,8 +68,12 @@ def intake_of(
 _shape_one = shape_stage(None)
 
 
-def one_record(fields: Any) -> bytes:
-    """Return the one object of a trigger, encoded; raise ``InvalidRecordError`` where it cannot be."""
+def one_record(held: list[Any]) -> bytes:
+    """Take the one object of a trigger out of ``held`` and return it encoded; raise ``InvalidRecordError``.
+
+    It is taken out because an exception carries the frames it passes, and error trackers print their locals.
+    """
+    fields = held.pop()
     if type(fields) is dict:
         with contextlib.suppress(TypeError, *ENCODING_ERRORS):
             # The common case at a fraction of the cost: a join refuses whatever is not text.
@@ -89,7 +87,7 @@ def one_record(fields: Any) -> bytes:
     else:
         with contextlib.suppress(*ENCODING_ERRORS):
             return encode(staged.records[0])
-    del fields, staged  # an exception carries this frame, and error trackers print its locals
+    del fields, staged  # for the same reason
     raise InvalidRecordError(1, field, reason)
 
 

@@ -12,16 +12,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
-from mobiz_async.arguments import (
-    Records,
-    as_list,
-    as_secret,
-    check_trigger_key,
-    intake_of,
-    key_of,
-    one_record,
-    raise_first,
-)
+from mobiz_async.arguments import Records, as_list, as_secret, intake_of, key_of, one_record, raise_first
 from mobiz_async.batches import receipt_of, send_batches
 from mobiz_async.bulk import BulkRun
 from mobiz_async.chunking import MAX_CHUNK_BYTES, Chunker
@@ -54,6 +45,7 @@ from mobiz_async.wire import (
     Request,
     SendTimeFormat,
     append_request,
+    check_trigger_key,
     create_list_request,
     format_send_time,
     trigger_request,
@@ -132,7 +124,8 @@ class MobizClient:
         self._runs: set[BulkRun] = set()
 
     def __repr__(self) -> str:
-        return f"<MobizClient {self._base_url} {'closed' if self._closing else 'open'}>"
+        state = "open" if not getattr(self, "_closing", True) else "closed"  # a constructor that raised is shown too
+        return f"<MobizClient {getattr(self, '_base_url', '')} {state}>"
 
     def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
         if getattr(self, "_loop", None) is not None and not self._closing:
@@ -198,9 +191,10 @@ class MobizClient:
         attempts provably failed; ``OutcomeUnknownError`` when it may have been sent: it is then not sent again.
         """
         with self._operation():
-            check_trigger_key(trigger_key)
-            request = trigger_request(trigger_key, one_record(fields))
-            del fields, trigger_key  # an exception carries this frame, and error trackers print its locals
+            held = [fields]
+            del fields  # an exception carries this frame, and error trackers print its locals
+            request = trigger_request(trigger_key, one_record(held))
+            del trigger_key
             return await self._single(request)
 
     async def schedule(self, trigger_key: str, fields: Any, *, send_time: datetime | str) -> TriggerReceipt:
@@ -211,9 +205,10 @@ class MobizClient:
         """
         with self._operation():
             when = format_send_time(send_time, self._send_time_format, self._clock.wall())
-            check_trigger_key(trigger_key)
-            request = trigger_request(trigger_key, one_record(fields), send_time=when)
-            del fields, trigger_key  # as in trigger
+            held = [fields]
+            del fields  # as in trigger
+            request = trigger_request(trigger_key, one_record(held), send_time=when)
+            del trigger_key
             return await self._single(request)
 
     async def _single(self, request: Request) -> TriggerReceipt:
@@ -234,7 +229,9 @@ class MobizClient:
         that fails hides no other's ids. Raises ``InvalidRecordError``, with ``report`` set to what was sent before it.
         The vendor names no limit of a batch; 500 is ours.
         """
-        return await self._many(trigger_key, rows, batch_size, concurrency, None)
+        held = [rows]
+        del rows  # as in trigger
+        return await self._many(trigger_key, held, batch_size, concurrency, None)
 
     async def schedule_many(
         self,
@@ -247,10 +244,12 @@ class MobizClient:
     ) -> TriggerReport:
         """Schedule Message with arrays: ``trigger_many`` at ``send_time``, which is as in ``schedule``."""
         when = format_send_time(send_time, self._send_time_format, self._clock.wall())
-        return await self._many(trigger_key, rows, batch_size, concurrency, when)
+        held = [rows]
+        del rows  # as in trigger
+        return await self._many(trigger_key, held, batch_size, concurrency, when)
 
     async def _many(
-        self, trigger_key: str, rows: Records, batch_size: int, concurrency: int | None, when: str | None
+        self, trigger_key: str, held: list[Records], batch_size: int, concurrency: int | None, when: str | None
     ) -> TriggerReport:
         check_trigger_key(trigger_key)
         if batch_size < 1 or (concurrency is not None and concurrency < 1):
@@ -258,7 +257,7 @@ class MobizClient:
 
         with self._operation():
             chunker = Chunker(
-                rows, shape_stage(None), chunk_size=batch_size, max_bytes=MAX_CHUNK_BYTES, on_problems=raise_first
+                held.pop(), shape_stage(None), chunk_size=batch_size, max_bytes=MAX_CHUNK_BYTES, on_problems=raise_first
             )
             at_once = concurrency or self._pace.concurrency
             return await send_batches(self._deliverer, trigger_key, chunker, concurrency=at_once, send_time=when)

@@ -31,6 +31,7 @@ __all__ = [
     "Request",
     "SendTimeFormat",
     "append_request",
+    "check_trigger_key",
     "create_list_request",
     "encode",
     "format_send_time",
@@ -91,12 +92,20 @@ encode_into = _encoder.encode_into
 def trigger_request(trigger_key: str, body: Body, records: int = 1, send_time: str | None = None) -> Request:
     """TriggerMessage, or with ``send_time`` Schedule Message.
 
-    ``body`` is an encoded object, or an array of them, under the columns' letters ("A" is the mobile number).
+    ``body`` is an encoded object, or an array of them, under the columns' letters ("A" is the mobile number). Raises
+    ``ConfigurationError`` for a trigger key that is none.
     """
+    check_trigger_key(trigger_key)
     query = {"trigger_key": trigger_key}
     if send_time is None:
         return Request(Operation.TRIGGER, _TRIGGER_PATH, query, body, records)
     return Request(Operation.SCHEDULE, _TRIGGER_PATH, {**query, "send_time": send_time}, body, records)
+
+
+def check_trigger_key(trigger_key: object) -> None:
+    """Raise ``ConfigurationError`` unless it is text with something in it."""
+    if not isinstance(trigger_key, str) or not trigger_key.strip():
+        raise ConfigurationError("the trigger key is empty, or no text")
 
 
 def append_request(list_id: str, body: Body, records: int) -> Request:
@@ -179,6 +188,12 @@ def _words(value: object) -> str | None:
     return _LONG_NUMBER.sub("[number]", _URL.sub("[url]", value))[:_MESSAGE_LIMIT]
 
 
+def _reference(value: object) -> str | None:
+    # It may be a long number, and is there to be quoted; a URL it can only be by a gateway's mistake.
+    text = _text(value)
+    return None if text is None else _URL.sub("[url]", text)[:_MESSAGE_LIMIT]
+
+
 def _whole(value: object) -> int | None:
     if isinstance(value, str) and _CODE.fullmatch(value):
         return int(value)
@@ -242,7 +257,7 @@ def read(operation: Operation, reply: Reply) -> Answer:
             AnswerKind.RESULT,
             code=code,
             message=_words(raw.get("Result_Description")),
-            reference=_text(raw.get("Reference")),
+            reference=_reference(raw.get("Reference")),
             messages=_messages(raw.get("Message_Status")),
             raw=raw,
         )
@@ -257,7 +272,7 @@ def read(operation: Operation, reply: Reply) -> Answer:
     return Answer(
         AnswerKind.OTHER,
         message=_words(_first(raw, ("message",), ("error", "message"))),
-        reference=_text(raw.get("activityId")),
+        reference=_reference(raw.get("activityId")),
         raw=raw,
     )
 
