@@ -1,0 +1,343 @@
+"""The keys never show, and neither do recipients: not in an exception, its causes, a traceback, a log, a repr, a pickle."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import pickle
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+import attrs
+import pytest
+from broken import Peer, serving
+from fakes import numbers
+
+import mobiz_async
+from mobiz_async import (
+    ConfigurationError,
+    InvalidRecordError,
+    MobizClient,
+    MobizError,
+    RetryPolicy,
+    Secret,
+    SourceError,
+    Timeouts,
+)
+from mobiz_async.sandbox import Fault, Faults, Sandbox
+
+API_KEY = "k3yApi/+==9\\f"
+SUBSCRIPTION_KEY = "k3ySubscription/+9f"
+KEYS = ("k3yApi", "k3ySubscription")
+NUMBER = "27829998877"
+MESSAGE = "Meet Thandiwe at noon"
+OURS = str(Path(mobiz_async.__file__).parent)
+
+
+@pytest.fixture
+async def hidden() -> Any:
+    async with Sandbox(api_key=API_KEY, subscription_key=SUBSCRIPTION_KEY) as sandbox:
+        yield sandbox
+
+
+def client_of(url: str, **settings: Any) -> MobizClient:
+    settings = {
+        "retry": RetryPolicy(max_attempts=2, base=0, throttle_base=0, max_retry_after=0),
+        "timeouts": Timeouts(read=0.1, connect=5),
+        **settings,
+    }
+    return MobizClient(API_KEY, SUBSCRIPTION_KEY, "sandbox-user", base_url=url, **settings)
+
+
+OPERATIONS: dict[str, Callable[[MobizClient], Any]] = {
+    "trigger": lambda client: client.trigger("sandbox-trigger", {"A": NUMBER, "E": MESSAGE}),
+    "schedule": lambda client: client.schedule("sandbox-trigger", {"A": NUMBER, "E": MESSAGE}, send_time="2099-01-01"),
+    "trigger_many": lambda client: client.trigger_many("sandbox-trigger", [{"A": NUMBER, "E": MESSAGE}]),
+    "schedule_many": lambda client: client.schedule_many("sandbox-trigger", [{"A": NUMBER}], send_time="2099-01-01"),
+    "create_list": lambda client: client.create_list("Spring", {"Number": "msisdn"}),
+    "append": lambda client: client.append("1", [{"Number": NUMBER, "Message": MESSAGE}]),
+    "send_bulk": lambda client: client.send_bulk("1", [{"Number": NUMBER, "Message": MESSAGE}]),
+}
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    seen: list[BaseException | None] = [None]
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if one in seen:
+            continue
+        seen.append(one)
+        assert one is not None
+        yield one
+        waiting += [one.__cause__, one.__context__]
+
+
+def frames_of_ours(error: BaseException) -> str:
+    """A traceback with the locals of our own frames, as error trackers send it."""
+    shown = traceback.TracebackException.from_exception(error, capture_locals=True)
+    return "\n".join(
+        f"{frame.name}: {frame.line} {frame.locals}" for frame in shown.stack if frame.filename.startswith(OURS)
+    )
+
+
+def everything_about(error: BaseException) -> str:
+    shown = []
+    for one in chain(error):
+        shown += [str(one), repr(one), repr(one.args), repr(vars(one)), frames_of_ours(one)]
+        shown += getattr(one, "__notes__", [])
+        if isinstance(one, MobizError):
+            shown.append(repr(pickle.dumps(one)))
+    return "\n".join(shown)
+
+
+def spellings(text: str) -> set[str]:
+    return {text, quote(text), quote(text, safe=""), json.dumps(text)[1:-1]}
+
+
+@attrs.define
+class Watch:
+    """Everything that was written anywhere while a test ran."""
+
+    log: pytest.LogCaptureFixture
+    warned: list[warnings.WarningMessage]
+    events: list[Any] = attrs.field(factory=list)
+
+    def written(self) -> str:
+        records = [f"{record.getMessage()} {vars(record)}" for record in self.log.records]
+        return "\n".join([*records, *(str(one.message) for one in self.warned), *map(repr, self.events)])
+
+
+@pytest.fixture
+def watch(caplog: pytest.LogCaptureFixture) -> Iterator[Watch]:
+    caplog.set_level(logging.DEBUG)
+    for name in ("aiohttp", "aiohttp.client", "asyncio", "mobiz_async", "tenacity"):
+        caplog.set_level(logging.DEBUG, name)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        yield Watch(caplog, warned)
+
+
+def assert_free(text: str, *, of: tuple[str, ...]) -> None:
+    for secret in of:
+        for spelling in spellings(secret):
+            where = text.find(spelling)
+            assert where < 0, f"... {text[max(0, where - 150) : where]} <here>"
+
+
+async def outcome_of(call: Any) -> tuple[Any, BaseException | None]:
+    try:
+        return await call, None
+    except BaseException as error:  # noqa: BLE001  whatever it is, it is looked at
+        return None, error
+
+
+@pytest.mark.parametrize("fault", [None, *Fault])
+@pytest.mark.parametrize("operation", OPERATIONS)
+async def test_nothing_shows_whatever_goes_wrong(hidden: Sandbox, watch: Watch, operation: str, fault) -> None:
+    hidden.faults = Faults.always(fault)
+    if fault is Fault.SLOW_ANSWER:
+        hidden.faults = None
+    async with client_of(hidden.base_url, events=[watch.events.append]) as client:
+        result, error = await outcome_of(OPERATIONS[operation](client))
+        shown = [repr(client), repr(client._deliverer), repr(result), repr(pickle.dumps(result)), watch.written()]
+
+    if error is not None:
+        assert isinstance(error, MobizError)
+        shown.append(everything_about(error))
+    for chunk in getattr(result, "failures", None) or getattr(result, "batches", ()):
+        if chunk.error is not None:
+            shown.append(everything_about(chunk.error))
+    assert_free("\n".join(shown), of=(*KEYS, NUMBER, MESSAGE))
+    assert watch.events
+
+
+async def no_server(peer: Peer) -> None:
+    raise AssertionError
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+async def test_nothing_shows_when_nobody_can_be_reached(watch: Watch, operation: str) -> None:
+    async with serving(no_server) as seen:
+        pass  # it was there, and is gone
+    async with client_of(seen.url, events=[watch.events.append]) as client:
+        result, error = await outcome_of(OPERATIONS[operation](client))
+
+    shown = [repr(result), repr(pickle.dumps(result)), watch.written(), everything_about(error) if error else ""]
+    assert_free("\n".join(shown), of=(*KEYS, NUMBER, MESSAGE))
+
+
+@pytest.mark.parametrize("status", [200, 202, 302, 400, 401, 403, 404, 429, 500, 503])
+@pytest.mark.parametrize("operation", OPERATIONS)
+async def test_nothing_shows_when_the_server_quotes_it_back(watch: Watch, operation: str, status: int) -> None:
+    """A gateway's message that holds the whole request, as it came, in JSON, and with slashes escaped."""
+
+    async def script(peer: Peer) -> None:
+        while True:
+            head, body = await peer.request()
+            url = head.split(b" ")[1].decode()
+            said = f"Could not pass on {url} ({API_KEY}, {SUBSCRIPTION_KEY}) for {NUMBER} and +27 82 999 8877"
+            value = {
+                "message": said,
+                "Result_Description": said,
+                "Result_Code": 2,
+                "status": 0,
+                "activityId": API_KEY,
+                "Reference": url,
+                "error": {"message": said},
+            }
+            answer = json.dumps(value).replace("/", "\\/").encode()
+            await peer.answer(f"{status} X", answer, f"Retry-After: {API_KEY}", f"Location: {url}")
+
+    async with serving(script) as seen, client_of(seen.url, events=[watch.events.append]) as client:
+        result, error = await outcome_of(OPERATIONS[operation](client))
+
+    shown = [repr(result), repr(pickle.dumps(result)), watch.written(), everything_about(error) if error else ""]
+    for chunk in getattr(result, "failures", None) or getattr(result, "batches", ()):
+        shown.append(everything_about(chunk.error) if chunk.error else "")
+    assert_free("\n".join(shown), of=(*KEYS, NUMBER, "82 999 8877"))
+
+
+async def head_and_silence(peer: Peer) -> None:
+    await peer.request()
+    await peer.answer("200 OK", b"", length=100)
+    peer.seen.ended.set()
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+async def test_nothing_shows_when_it_is_cancelled(watch: Watch, operation: str) -> None:
+    """Also while the answer is being read, when the frames hold the response, whose repr has the URL."""
+    async with (
+        serving(head_and_silence) as seen,
+        client_of(seen.url, timeouts=Timeouts(), events=[watch.events.append]) as client,
+    ):
+        task = asyncio.create_task(OPERATIONS[operation](client))
+        await seen.ended.wait()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        task.cancel()
+        _, error = await outcome_of(task)
+
+    assert isinstance(error, asyncio.CancelledError)
+    assert_free(watch.written(), of=(*KEYS, NUMBER, MESSAGE))
+    assert_free(everything_about(error), of=KEYS)
+
+
+async def test_nothing_shows_when_a_users_middleware_or_hook_raises(hidden: Sandbox, watch: Watch) -> None:
+    async def middleware(request: Any, handler: Any) -> Any:
+        response = await handler(request)
+        raise ValueError(str(response.url))
+
+    def hook(event: Any) -> None:
+        raise ValueError(repr(event))
+
+    async with (
+        aiohttp.ClientSession(middlewares=[middleware]) as session,
+        client_of(hidden.base_url, session=session, events=[hook]) as client,
+    ):
+        _, error = await outcome_of(OPERATIONS["trigger"](client))
+
+    assert error is not None
+    assert_free(everything_about(error) + watch.written(), of=(*KEYS, NUMBER, MESSAGE))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"base_url": "http://api.mobiz.co"},
+        {"base_url": "nonsense"},
+        {"subscription_key": ""},
+        {"subscription_key": f"{SUBSCRIPTION_KEY}\n"},
+        {"concurrency": 0},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("kind", [str, Secret])
+def test_no_key_shows_when_the_client_cannot_be_made(settings: dict, kind: type) -> None:
+    given = {"subscription_key": SUBSCRIPTION_KEY, **settings}
+    given["subscription_key"] = kind(given["subscription_key"])
+
+    with pytest.raises((ConfigurationError, ValueError)) as raised:
+        MobizClient(kind(API_KEY), **given)
+
+    assert_free(everything_about(raised.value), of=KEYS)
+
+
+def test_no_key_shows_in_a_client() -> None:
+    client = MobizClient(API_KEY, SUBSCRIPTION_KEY)
+    deliverer = client._deliverer
+
+    assert_free(f"{client} {client!r} {deliverer!r} {deliverer.transport!r} {deliverer.transport}", of=KEYS)
+    assert_free(repr(vars(client)), of=KEYS)
+
+
+BAD: dict[str, Any] = {
+    "no number": {"Message": MESSAGE, "Phone": NUMBER},
+    "not a record": [NUMBER, MESSAGE],
+    "NaN": {"Number": NUMBER, "Message": MESSAGE, "Amount": float("nan")},
+    "bytes": {"Number": NUMBER, "Message": MESSAGE.encode()},
+    "a key that is no text": {"Number": NUMBER, 5: MESSAGE},
+    "a value that cannot be written": {"Number": NUMBER, "Message": MESSAGE + "\ud83d"},
+    "too large": {"Number": NUMBER, "Message": MESSAGE * 100},
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+@pytest.mark.parametrize("operation", ["send_bulk", "append", "trigger", "trigger_many"])
+async def test_no_recipient_shows_when_a_record_is_refused(watch: Watch, operation: str, case: str) -> None:
+    record = BAD[case]
+    if operation.startswith("trigger") and case == "no number":
+        record = [NUMBER, MESSAGE]
+    calls = {
+        "send_bulk": lambda client: client.send_bulk("1", [*numbers(3), record], max_chunk_bytes=200),
+        "append": lambda client: client.append("1", [*numbers(3), record]),
+        "trigger": lambda client: client.trigger("key", record),
+        "trigger_many": lambda client: client.trigger_many("key", [record]),
+    }
+    if case == "too large" and operation != "send_bulk":
+        record = None
+    async with client_of("http://127.0.0.1:9", retry=RetryPolicy(max_attempts=1)) as client:
+        _, error = await outcome_of(calls[operation](client))
+
+    assert isinstance(error, InvalidRecordError)
+    assert_free(everything_about(error) + watch.written(), of=(*KEYS, NUMBER, MESSAGE))
+
+
+@pytest.mark.parametrize("operation", ["send_bulk", "append", "trigger_many"])
+async def test_no_recipient_shows_when_the_source_raises(watch: Watch, operation: str) -> None:
+    """The source's own exception is the cause, as it was raised; of our frames in its traceback nothing shows."""
+
+    def source() -> Iterator[Any]:
+        yield {"Number": NUMBER, "Message": MESSAGE}
+        raise ValueError("broken pipe")
+
+    async with client_of("http://127.0.0.1:9") as client:
+        arguments = ("1", source())
+        _, error = await outcome_of(getattr(client, operation)(*arguments))
+
+    assert isinstance(error, SourceError)
+    assert isinstance(error.__cause__, ValueError)
+    assert_free(everything_about(error) + watch.written(), of=(*KEYS, NUMBER, MESSAGE))
+
+
+def test_the_looking_itself_finds_what_is_there() -> None:
+    """A test that cannot fail would prove nothing."""
+
+    def leak(api_key: str) -> None:
+        raise ValueError("x")
+
+    with pytest.raises(ValueError, match="x") as raised:
+        leak(API_KEY)
+    shown = "".join(traceback.TracebackException.from_exception(raised.value, capture_locals=True).format())
+
+    with pytest.raises(AssertionError):
+        assert_free(shown, of=KEYS)
+    with pytest.raises(AssertionError):
+        assert_free(quote(NUMBER), of=(NUMBER,))
