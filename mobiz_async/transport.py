@@ -184,11 +184,12 @@ class _Body(aiohttp.Payload):
 
 
 def _spellings(secret: Secret) -> set[bytes]:
-    """Return how a key may be written in a reply: as it is, in a URL, in JSON."""
-    plain, quoted = secret.reveal(), quote(secret.reveal(), safe="")
-    escaped = msgspec.json.encode(plain)[1:-1]
-    lower = re.sub("%..", lambda found: found[0].lower(), quoted)
-    return {plain.encode(), quoted.encode(), lower.encode(), escaped, escaped.replace(b"/", b"\\/")}
+    """Return how a key may be written in a reply: as it is or as in a URL, and each of them in JSON."""
+    plain = secret.reveal()
+    in_urls = {quote(plain, safe=""), URL.build(query={"": plain}).raw_query_string.removeprefix("=")}
+    lower = {re.sub("%..", lambda found: found[0].lower(), text) for text in in_urls}
+    escaped = {text: msgspec.json.encode(text)[1:-1] for text in {plain, *in_urls, *lower}}
+    return {spelt for text, json in escaped.items() for spelt in (text.encode(), json, json.replace(b"/", b"\\/"))}
 
 
 def _quotations(credentials: Credentials) -> re.Pattern[bytes] | None:
