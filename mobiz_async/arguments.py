@@ -1,4 +1,4 @@
-"""What callers hand to a client, made into what its operations take; refused before anything is sent where it cannot."""
+"""What callers hand to a client, made into what its operations take, or refused before anything is sent."""
 
 from __future__ import annotations
 
