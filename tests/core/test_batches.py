@@ -31,8 +31,8 @@ def people(count: int) -> list[dict[str, str]]:
 async def test_batches_go_in_order_and_each_object_has_its_id(client: MobizClient, sandbox: Sandbox) -> None:
     report = await client.trigger_many(TRIGGER, people(25), batch_size=10)
 
-    assert [(0, 1, 10), (1, 11, 10), (2, 21, 5)] == [(b.index, b.first_record, b.count) for b in report.batches]
-    assert (True, 25, 3) == (report.ok, report.accepted, report.requests)
+    assert [(b.index, b.first_record, b.count) for b in report.batches] == [(0, 1, 10), (1, 11, 10), (2, 21, 5)]
+    assert (report.ok, report.accepted, report.requests) == (True, 25, 3)
     of_number = {message.number: message.message_id for message in sandbox.messages}
     assert [of_number[number] for number in numbers(25)] == list(report.message_ids)
 
@@ -50,7 +50,7 @@ async def test_the_default_batch_is_500() -> None:
     async with client_on(network) as client:
         await client.trigger_many("key", people(1001))
 
-    assert [500, 500, 1] == [post.records for post in network.posts]
+    assert [post.records for post in network.posts] == [500, 500, 1]
 
 
 async def test_scheduled_batches_all_carry_their_time(client: MobizClient, sandbox: Sandbox) -> None:
@@ -58,7 +58,7 @@ async def test_scheduled_batches_all_carry_their_time(client: MobizClient, sandb
 
     report = await client.schedule_many(TRIGGER, people(25), send_time=when, batch_size=10)
 
-    assert (25, 3) == (report.accepted, len(sandbox.requests))
+    assert (report.accepted, len(sandbox.requests)) == (25, 3)
     assert {str(int(when.timestamp()))} == {message.send_time for message in sandbox.messages}
 
 
@@ -67,7 +67,7 @@ async def test_nothing_is_no_request() -> None:
     async with client_on(network) as client:
         report = await client.trigger_many("key", [])
 
-    assert ((), 0, True, 0) == (report.batches, report.requests, report.ok, network.count)
+    assert (report.batches, report.requests, report.ok, network.count) == ((), 0, True, 0)
 
 
 async def agen(items: Any) -> AsyncIterator[Any]:
@@ -96,7 +96,7 @@ async def test_one_failed_batch_hides_no_others_ids(client: MobizClient, sandbox
     report = await client.trigger_many(TRIGGER, people(40), batch_size=10, concurrency=1)
 
     assert [Outcome.ACCEPTED, outcome, Outcome.ACCEPTED, Outcome.ACCEPTED] == [b.outcome for b in report.batches]
-    assert [True] * 10 + [False] * 10 + [True] * 20 == [one is not None for one in report.message_ids]
+    assert [one is not None for one in report.message_ids] == [True] * 10 + [False] * 10 + [True] * 20
     assert (None, outcome) == (report.batches[1].receipt, report.batches[1].outcome)
     assert not report.ok
     with pytest.raises(type(report.batches[1].error)):
@@ -108,9 +108,9 @@ async def test_ids_are_attributed_to_nobody_when_the_lengths_disagree(client: Mo
 
     report = await client.trigger_many(TRIGGER, people(20), batch_size=10, concurrency=1)
 
-    assert (True, 20) == (report.ok, report.accepted)
-    assert [True, False] == [batch.receipt.attributable for batch in report.batches]
-    assert [True] * 10 + [False] * 10 == [one is not None for one in report.message_ids]
+    assert (report.ok, report.accepted) == (True, 20)
+    assert [batch.receipt.attributable for batch in report.batches] == [True, False]
+    assert [one is not None for one in report.message_ids] == [True] * 10 + [False] * 10
     assert len(report.batches[1].receipt.messages) == 9
 
 
@@ -118,7 +118,7 @@ async def test_an_empty_202_has_no_ids(client_of: Callable[..., MobizClient]) ->
     async with Sandbox(empty_202=True) as sandbox:
         report = await client_of(sandbox).trigger_many(TRIGGER, people(3))
 
-    assert (3, (None, None, None)) == (report.accepted, report.message_ids)
+    assert (report.accepted, report.message_ids) == (3, (None, None, None))
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])
@@ -148,7 +148,7 @@ async def test_refused_credentials_cost_one_request_and_the_rest_is_not_read(val
     async with client_on(network) as client:
         report = await client.trigger_many("key", source(), batch_size=10)
 
-    assert (1, Outcome.REJECTED) == (network.count, report.batches[0].outcome)
+    assert (network.count, report.batches[0].outcome) == (1, Outcome.REJECTED)
     assert taken < 1000
     with pytest.raises(AuthenticationError if value["Result_Code"] == 0 else Exception):
         report.raise_for_failures()
@@ -169,7 +169,9 @@ async def test_batches_that_were_waiting_when_the_rest_was_stopped_are_not_sent(
         gate.open.set()
         report = await task
 
-    assert [Outcome.ACCEPTED, Outcome.REJECTED, Outcome.ACCEPTED, Outcome.NOT_SENT] == [b.outcome for b in report.batches]
+    assert [
+        b.outcome for b in report.batches
+    ] == [Outcome.ACCEPTED, Outcome.REJECTED, Outcome.ACCEPTED, Outcome.NOT_SENT]
     assert (network.count, report.read) == (3, 40)
 
 
@@ -187,7 +189,7 @@ async def test_a_bad_record_ends_the_reading_and_what_was_sent_is_in_the_report(
         with pytest.raises(InvalidRecordError) as raised:
             await client.trigger_many("key", source(), batch_size=100)
 
-    assert (601, "A", [True]) == (raised.value.row, raised.value.field, closed)
+    assert (raised.value.row, raised.value.field, closed) == (601, "A", [True])
     assert raised.value.report is not None
     assert raised.value.report.accepted % 100 == 0
     assert raised.value.report.accepted >= 200
@@ -202,7 +204,7 @@ async def test_a_source_that_raises_ends_the_reading_and_what_was_sent_is_in_the
         with pytest.raises(SourceError) as raised:
             await client.trigger_many("key", source(), batch_size=10)
 
-    assert (26, 20) == (raised.value.row, raised.value.report.accepted)
+    assert (raised.value.row, raised.value.report.accepted) == (26, 20)
     assert isinstance(raised.value.__cause__, ValueError)
 
 
@@ -226,7 +228,7 @@ async def test_cancelling_leaves_nothing_behind() -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
 
-        assert (0, 0) == (network.in_flight, gate.waiting)
+        assert (network.in_flight, gate.waiting) == (0, 0)
 
 
 async def test_unknown_batches_are_sent_once(client: MobizClient, sandbox: Sandbox) -> None:
@@ -234,7 +236,7 @@ async def test_unknown_batches_are_sent_once(client: MobizClient, sandbox: Sandb
 
     report = await client.trigger_many(TRIGGER, people(30), batch_size=10)
 
-    assert (30, 3) == (report.unknown, len(sandbox.requests))
+    assert (report.unknown, len(sandbox.requests)) == (30, 3)
     assert {OutcomeUnknownError} == {type(batch.error) for batch in report.batches}
     assert set(sandbox.triggered().values()) == {1}
 
@@ -244,7 +246,7 @@ async def test_a_throttled_batch_goes_again() -> None:
     async with client_on(network) as client:
         report = await client.trigger_many("key", people(30), batch_size=10)
 
-    assert (True, 4, [1, 2, 1]) == (report.ok, report.requests, [batch.attempts for batch in report.batches])
+    assert (report.ok, report.requests, [batch.attempts for batch in report.batches]) == (True, 4, [1, 2, 1])
 
 
 async def test_a_batch_larger_than_a_body_may_be_is_divided_by_its_bytes() -> None:

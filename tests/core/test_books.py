@@ -22,7 +22,7 @@ def test_what_was_read_and_never_settled_is_not_sent() -> None:
 
     report = books.close(10, 1.5, StopReason.ASKED, None)
 
-    assert (10, 3, 1, 6, 1.5) == (report.read, report.accepted, report.skipped, report.not_sent, report.elapsed)
+    assert (report.read, report.accepted, report.skipped, report.not_sent, report.elapsed) == (10, 3, 1, 6, 1.5)
 
 
 def test_books_that_settled_more_than_was_read_do_not_close() -> None:
@@ -61,7 +61,7 @@ def test_failures_are_kept_without_their_records() -> None:
 
     report = books.close(4, 0.0, None, None)
 
-    assert (3, [(0, None), (3, None)]) == (report.failed_chunks, [(one.index, one.body) for one in report.failures])
+    assert (report.failed_chunks, [(one.index, one.body) for one in report.failures]) == (3, [(0, None), (3, None)])
 
 
 def test_the_failure_rate_is_a_share_of_what_is_settled() -> None:
@@ -71,7 +71,7 @@ def test_the_failure_rate_is_a_share_of_what_is_settled() -> None:
         books.settle(chunk(outcome))
         rates.append(books.failure_rate)
 
-    assert [0.0, 0.0, 1 / 2, 2 / 3, 3 / 4] == rates
+    assert rates == [0.0, 0.0, 1 / 2, 2 / 3, 3 / 4]
 
 
 @given(st.lists(st.tuples(st.sampled_from(Outcome), st.integers(1, 10_000))), st.integers(0, 50), st.integers(0, 50))

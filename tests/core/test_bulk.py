@@ -60,10 +60,10 @@ async def agen(items: Any) -> AsyncIterator[Any]:
 async def test_every_record_arrives_once_in_chunks(client: MobizClient, sandbox: Sandbox) -> None:
     report = await client.send_bulk("1", rows(2_500), chunk_size=1_000)
 
-    assert ({"accepted": 2_500}, 3, 3, 0) == (counts(report), report.chunks, report.requests, report.retries)
-    assert (True, None, ()) == (report.ok, report.stopped, report.failures)
+    assert (counts(report), report.chunks, report.requests, report.retries) == ({"accepted": 2_500}, 3, 3, 0)
+    assert (report.ok, report.stopped, report.failures) == (True, None, ())
     assert dict.fromkeys(numbers(2_500), 1) == dict(sandbox.applied("1"))
-    assert [1_000, 1_000, 500] == [seen.records for seen in sandbox.requests]
+    assert [seen.records for seen in sandbox.requests] == [1_000, 1_000, 500]
 
 
 @pytest.mark.parametrize("source", [list, iter, agen])
@@ -72,7 +72,7 @@ async def test_any_iterable_will_do(source: Any) -> None:
     async with client_on(network) as client:
         report = await client.send_bulk("1", source(rows(25)), chunk_size=10)
 
-    assert {"accepted": 25} == counts(report)
+    assert counts(report) == {"accepted": 25}
     assert rows(25) == [record for body in network.bodies for record in body]
 
 
@@ -118,8 +118,8 @@ async def test_fields_are_renamed_doubles_and_the_suppressed_are_left_out() -> N
             "1", people, rename={"cell": "Number"}, dedupe="Number", suppress=[numbers(3)[2]]
         )
 
-    assert {"accepted": 2, "skipped": 3} == counts(report)
-    assert {"duplicate": 2, "on the suppression list": 1} == report.skipped_by_reason
+    assert counts(report) == {"accepted": 2, "skipped": 3}
+    assert report.skipped_by_reason == {"duplicate": 2, "on the suppression list": 1}
     assert report.ok
 
 
@@ -147,7 +147,7 @@ async def test_the_first_chunk_goes_alone_and_then_as_many_as_asked_for() -> Non
         gates[2].open.set()
         report = await task
 
-    assert (1, 3, 100) == (alone, network.most_in_flight, report.accepted)
+    assert (alone, network.most_in_flight, report.accepted) == (1, 3, 100)
 
 
 async def test_a_run_may_ask_for_more_at_once_than_the_client() -> None:
@@ -250,9 +250,9 @@ async def test_chunks_whose_outcome_is_unknown_are_sent_once(client_of: Make, sa
 
     report = await client.send_bulk("1", rows(50), chunk_size=10, concurrency=5)
 
-    assert ({"unknown": 50}, None, False, 5) == (counts(report), report.stopped, report.ok, report.requests)
+    assert (counts(report), report.stopped, report.ok, report.requests) == ({"unknown": 50}, None, False, 5)
     assert dict.fromkeys(numbers(50), 1) == dict(sandbox.applied("1"))
-    assert [1] * 5 == [sandbox.times_applied(seen.digest) for seen in sandbox.requests]
+    assert [sandbox.times_applied(seen.digest) for seen in sandbox.requests] == [1] * 5
     assert {OutcomeUnknownError} == {type(chunk.error) for chunk in report.failures}
     with pytest.raises(OutcomeUnknownError):
         report.raise_for_failures()
@@ -263,7 +263,7 @@ async def test_on_unknown_stop_starts_nothing_new() -> None:
     async with client_on(network) as client:
         report = await client.send_bulk("1", rows(100), chunk_size=10, concurrency=1, on_unknown="stop")
 
-    assert (20, 10, StopReason.UNKNOWN, 3) == (report.accepted, report.unknown, report.stopped, network.count)
+    assert (report.accepted, report.unknown, report.stopped, network.count) == (20, 10, StopReason.UNKNOWN, 3)
     assert isinstance(report.error, OutcomeUnknownError)
 
 
@@ -272,8 +272,8 @@ async def test_on_unknown_resend_sends_again_what_may_have_been_applied(client: 
 
     report = await client.send_bulk("1", rows(30), chunk_size=10, concurrency=1, on_unknown=OnUnknown.RESEND)
 
-    assert ({"accepted": 30}, 4, 1) == (counts(report), report.requests, report.retries)
-    assert [1] * 10 + [2] * 10 + [1] * 10 == list(sandbox.applied("1").values())
+    assert (counts(report), report.requests, report.retries) == ({"accepted": 30}, 4, 1)
+    assert list(sandbox.applied("1").values()) == [1] * 10 + [2] * 10 + [1] * 10
 
 
 async def test_what_stays_unknown_however_often_it_is_sent_is_unknown() -> None:
@@ -281,7 +281,7 @@ async def test_what_stays_unknown_however_often_it_is_sent_is_unknown() -> None:
     async with client_on(network, retry=RetryPolicy(max_attempts=3)) as client:
         report = await client.send_bulk("1", rows(10), on_unknown=OnUnknown.RESEND)
 
-    assert ({"unknown": 10}, 3) == (counts(report), network.count)
+    assert (counts(report), network.count) == ({"unknown": 10}, 3)
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ async def test_an_unknown_stays_unknown_when_a_resend_proves_nothing_about_it(th
     async with client_on(network) as client:
         report = await client.send_bulk("1", rows(10), on_unknown=OnUnknown.RESEND)
 
-    assert {"unknown": 10} == counts(report)
+    assert counts(report) == {"unknown": 10}
 
 
 async def test_an_unknown_stays_unknown_when_the_run_is_stopped_before_its_resend() -> None:
@@ -312,7 +312,7 @@ async def test_an_unknown_stays_unknown_when_the_run_is_stopped_before_its_resen
             run.stop()
             report = await run.finish()
 
-    assert ({"unknown": 10}, 1) == (counts(report), network.count)
+    assert (counts(report), network.count) == ({"unknown": 10}, 1)
 
 
 async def test_an_unknown_stays_unknown_when_the_run_is_cancelled_before_its_resend() -> None:
@@ -325,7 +325,7 @@ async def test_an_unknown_stays_unknown_when_the_run_is_cancelled_before_its_res
                 await clock.settle()
                 raise asyncio.CancelledError
 
-    assert {"unknown": 10} == counts(run.report)
+    assert counts(run.report) == {"unknown": 10}
 
 
 # Rejections
@@ -336,10 +336,10 @@ async def test_a_rejected_chunk_is_reported_and_the_rest_goes(client: MobizClien
 
     report = await client.send_bulk("1", rows(50), chunk_size=10, concurrency=1)
 
-    assert ({"accepted": 30, "rejected": 20}, None) == (counts(report), report.stopped)
-    assert [(1, 11, 10, 400), (2, 21, 10, 200)] == [
+    assert (counts(report), report.stopped) == ({"accepted": 30, "rejected": 20}, None)
+    assert [
         (chunk.index, chunk.first_record, chunk.count, chunk.status) for chunk in report.failures
-    ]
+    ] == [(1, 11, 10, 400), (2, 21, 10, 200)]
 
 
 async def test_on_rejected_stop_starts_nothing_new() -> None:
@@ -347,7 +347,7 @@ async def test_on_rejected_stop_starts_nothing_new() -> None:
     async with client_on(network) as client:
         report = await client.send_bulk("1", rows(100), chunk_size=10, concurrency=1, on_rejected=OnRejected.STOP)
 
-    assert (20, 10, StopReason.REJECTED, 3) == (report.accepted, report.rejected, report.stopped, network.count)
+    assert (report.accepted, report.rejected, report.stopped, network.count) == (20, 10, StopReason.REJECTED, 3)
 
 
 @pytest.mark.parametrize(
@@ -375,7 +375,11 @@ async def test_what_every_chunk_would_meet_costs_one_request(answer: Any, stoppe
     async with client_on(network) as client:
         report = await client.send_bulk("1", source(), chunk_size=1_000)
 
-    assert (stopped, 1, 1_000) == (report.stopped, network.count, getattr(report, outcome) - (report.read - 1_000) * (outcome == "not_sent"))
+    assert (stopped, 1, 1_000) == (
+        report.stopped,
+        network.count,
+        getattr(report, outcome) - (report.read - 1_000) * (outcome == "not_sent"),
+    )
     assert pulled == report.read <= 2_000 + LARGEST_SLICE
     with pytest.raises(type(report.error)):
         report.raise_for_failures()
@@ -385,7 +389,7 @@ async def test_refused_credentials_are_in_the_report_and_not_raised(client_of: M
     async with Sandbox(subscription_key="another-key") as sandbox:
         report = await client_of(sandbox).send_bulk("1", rows(100), chunk_size=10)
 
-        assert (StopReason.CREDENTIALS, 1) == (report.stopped, len(sandbox.requests))
+        assert (report.stopped, len(sandbox.requests)) == (StopReason.CREDENTIALS, 1)
         assert isinstance(report.error, AuthenticationError)
 
 
@@ -394,8 +398,8 @@ async def test_a_redirect_carries_no_recipients_elsewhere(client: MobizClient, s
 
     report = await client.send_bulk("1", rows(100), chunk_size=10)
 
-    assert (1, StopReason.MISDIRECTED) == (len(sandbox.requests), report.stopped)
-    assert (0, 0, 0) == (sandbox.elsewhere.posts, sandbox.elsewhere.others, sandbox.elsewhere.bytes)
+    assert (len(sandbox.requests), report.stopped) == (1, StopReason.MISDIRECTED)
+    assert (sandbox.elsewhere.posts, sandbox.elsewhere.others, sandbox.elsewhere.bytes) == (0, 0, 0)
     assert "307" in str(report.error)
 
 
@@ -417,11 +421,11 @@ async def test_every_second_request_throttled_costs_no_record_and_no_early_post(
     async with client_on(network, clock) as client:
         report = await client.send_bulk("1", rows(200), chunk_size=10, concurrency=concurrency)
 
-    assert {"accepted": 200} == counts(report)
+    assert counts(report) == {"accepted": 200}
     applied = [body for n, body in enumerate(network.bodies, 1) if n % 2]
     assert sorted(number for body in applied for number in (one["Number"] for one in body)) == numbers(200)
     if concurrency == 1:
-        assert [] == [at for at in network.times for until in told if until - 1 < at < until]
+        assert [at for at in network.times for until in told if until - 1 < at < until] == []
 
 
 async def test_every_second_request_throttled_by_the_sandbox_is_obeyed(client_of: Make) -> None:
@@ -429,7 +433,7 @@ async def test_every_second_request_throttled_by_the_sandbox_is_obeyed(client_of
     async with Sandbox(rate_limit=EveryNth(2, 1), clock=clock) as sandbox:
         report = await client_of(sandbox, clock=clock).send_bulk("1", rows(80), chunk_size=10, concurrency=4)
 
-        assert ({"accepted": 80}, ()) == (counts(report), sandbox.early)
+        assert (counts(report), sandbox.early) == ({"accepted": 80}, ())
         assert dict.fromkeys(numbers(80), 1) == dict(sandbox.applied("1"))
         assert report.requests == len(sandbox.requests) == 8 + report.retries
 
@@ -452,18 +456,16 @@ async def test_an_outage_of_a_server_that_had_answered_is_waited_out() -> None:
     async with client_on(Network(answer), clock) as client:
         report = await client.send_bulk("1", rows(300), chunk_size=10, records_per_second=10)
 
-    assert ({"accepted": 300}, True) == (counts(report), clock.monotonic() > 3_600)
+    assert (counts(report), clock.monotonic() > 3_600) == ({"accepted": 300}, True)
 
 
 async def test_a_deadline_ends_an_outage() -> None:
     clock = FakeClock(auto=True)
-    network = Network(
-        lambda request, n: accepted(request) if n == 1 else failed(Stage.CONNECTING, Failure.CONNECT)
-    )
+    network = Network(lambda request, n: accepted(request) if n == 1 else failed(Stage.CONNECTING, Failure.CONNECT))
     async with client_on(network, clock) as client:
         report = await client.send_bulk("1", rows(100), chunk_size=10, deadline=600)
 
-    assert (10, StopReason.DEADLINE, 0) == (report.accepted, report.stopped, report.unknown)
+    assert (report.accepted, report.stopped, report.unknown) == (10, StopReason.DEADLINE, 0)
     assert report.elapsed == pytest.approx(600, abs=1)
 
 
@@ -478,7 +480,7 @@ async def test_a_deadline_lets_what_is_in_flight_end() -> None:
         gate.open.set()
         report = await task
 
-    assert (30, StopReason.DEADLINE, 3) == (report.accepted, report.stopped, network.count)
+    assert (report.accepted, report.stopped, network.count) == (30, StopReason.DEADLINE, 3)
 
 
 async def test_records_go_no_faster_than_asked_for() -> None:
@@ -506,7 +508,7 @@ async def test_stop_finishes_what_is_in_flight_and_starts_nothing_new() -> None:
         gate.open.set()
         report = await run.finish()
 
-    assert (30, 3, StopReason.ASKED, False) == (report.accepted, network.count, report.stopped, report.ok)
+    assert (report.accepted, network.count, report.stopped, report.ok) == (30, 3, StopReason.ASKED, False)
     assert report.read == report.accepted + report.not_sent
 
 
@@ -518,7 +520,7 @@ async def test_stop_ends_a_wait_for_a_pause_at_once() -> None:
         run.stop()
         report = await run.finish()
 
-    assert ({"not_sent": 10}, 1, 0.0) == (counts(report), network.count, clock.monotonic())
+    assert (counts(report), network.count, clock.monotonic()) == ({"not_sent": 10}, 1, 0.0)
 
 
 async def test_stop_ends_a_wait_for_the_source_at_once() -> None:
@@ -536,7 +538,7 @@ async def test_stop_ends_a_wait_for_the_source_at_once() -> None:
         run.stop()
         report = await run.finish()
 
-    assert (10, StopReason.ASKED) == (report.read, report.stopped)
+    assert (report.read, report.stopped) == (10, StopReason.ASKED)
 
 
 async def test_the_failure_rate_stops_a_run() -> None:
@@ -544,7 +546,7 @@ async def test_the_failure_rate_stops_a_run() -> None:
     async with client_on(network) as client:
         report = await client.send_bulk("1", rows(1_000), chunk_size=10, concurrency=1, max_failure_rate=0.45)
 
-    assert (StopReason.FAILURE_RATE, 6, 30) == (report.stopped, network.count, report.rejected)
+    assert (report.stopped, network.count, report.rejected) == (StopReason.FAILURE_RATE, 6, 30)
     assert report.error is not None
 
 
@@ -553,7 +555,7 @@ async def test_a_failure_rate_that_is_not_exceeded_stops_nothing() -> None:
     async with client_on(network) as client:
         report = await client.send_bulk("1", rows(100), chunk_size=10, concurrency=1, max_failure_rate=0.5)
 
-    assert ({"accepted": 50, "rejected": 50}, None) == (counts(report), report.stopped)
+    assert (counts(report), report.stopped) == ({"accepted": 50, "rejected": 50}, None)
 
 
 # Sources that fail
@@ -581,9 +583,9 @@ async def test_a_source_that_raises_ends_the_run_with_what_is_in_flight_reported
         with pytest.raises(SourceError) as raised:
             await task
 
-    assert (46, "ValueError") == (raised.value.row, raised.value.kind)
+    assert (raised.value.row, raised.value.kind) == (46, "ValueError")
     report = raised.value.report
-    assert (StopReason.SOURCE, 45, 45) == (report.stopped, report.read, report.accepted + report.not_sent)
+    assert (report.stopped, report.read, report.accepted + report.not_sent) == (StopReason.SOURCE, 45, 45)
     assert report.accepted == 10 * network.count >= 30
     assert "27821234567" not in str(raised.value)
     assert raised.value.__cause__ is error
@@ -644,7 +646,7 @@ async def test_progress_is_told_after_each_chunk_and_at_the_end() -> None:
     async with client_on(Network()) as client:
         await client.send_bulk("1", rows(30), chunk_size=10, concurrency=1, progress=progress)
 
-    assert ([10, 20, 30, 30], (30, 30)) == ([accepted for accepted, _ in told], told[-1])
+    assert ([accepted for accepted, _ in told], told[-1]) == ([10, 20, 30, 30], (30, 30))
 
 
 class MistakeError(Exception):
@@ -664,7 +666,7 @@ async def test_a_callback_that_raises_ends_the_run_with_its_own_exception(option
             async with client.bulk("1", records, chunk_size=10, on_invalid="skip", **{option: callback}) as run:
                 await asyncio.wait_for(run.finish(), 10)
 
-    assert (StopReason.ERROR, True) == (run.report.stopped, network.count <= 2)
+    assert (run.report.stopped, network.count <= 2) == (StopReason.ERROR, True)
     assert run.report.read == run.report.accepted + run.report.not_sent + run.report.skipped
 
 
@@ -689,8 +691,8 @@ async def test_skipped_records_are_handed_out_and_counted() -> None:
     async with client_on(Network()) as client:
         report = await client.send_bulk("1", records, on_invalid=OnInvalid.SKIP, on_skipped=skipped.append)
 
-    assert {"accepted": 1, "skipped": 2} == counts(report)
-    assert [(2, None), (3, {"Message": "hi"})] == [(problem.row, problem.record) for problem in skipped]
+    assert counts(report) == {"accepted": 1, "skipped": 2}
+    assert [(problem.row, problem.record) for problem in skipped] == [(2, None), (3, {"Message": "hi"})]
 
 
 # Watching a run
@@ -704,9 +706,9 @@ async def test_outcomes_come_as_they_are_known_with_their_records() -> None:
             seen.append(chunk)
         report = await run.finish()
 
-    assert [(0, Outcome.ACCEPTED), (1, Outcome.REJECTED), (2, Outcome.ACCEPTED)] == [(c.index, c.outcome) for c in seen]
+    assert [(c.index, c.outcome) for c in seen] == [(0, Outcome.ACCEPTED), (1, Outcome.REJECTED), (2, Outcome.ACCEPTED)]
     assert [*enumerate(rows(20)[10:], 11)] == list(seen[1].records())
-    assert ([], [None]) == (list(seen[0].records()), [chunk.body for chunk in report.failures])
+    assert (list(seen[0].records()), [chunk.body for chunk in report.failures]) == ([], [None])
 
 
 async def test_iterating_twice_or_after_the_end_ends_at_once() -> None:
@@ -720,7 +722,7 @@ async def test_iterating_twice_or_after_the_end_ends_at_once() -> None:
         await run.finish()
         third = await asyncio.wait_for(indices(), 10)
 
-    assert ([0, 1, 2], [], []) == (sorted(first), second, third)
+    assert (sorted(first), second, third) == ([0, 1, 2], [], [])
 
 
 async def test_finish_lets_an_iteration_elsewhere_end() -> None:
@@ -754,17 +756,16 @@ async def test_a_run_goes_on_only_as_fast_as_it_is_iterated() -> None:
         watched = network.count
         report = await run.finish()
 
-    assert (True, True, 100) == (unwatched <= 6, watched <= unwatched + 5, report.chunks)
+    assert (unwatched <= 6, watched <= unwatched + 5, report.chunks) == (True, True, 100)
 
 
 async def test_leaving_the_block_early_stops_the_run_and_finishes_what_is_in_flight() -> None:
     network = Network()
-    async with client_on(network) as client:
-        async with client.bulk("1", rows(1_000), chunk_size=10, concurrency=2) as run:
-            async for _ in run:
-                break
+    async with client_on(network) as client, client.bulk("1", rows(1_000), chunk_size=10, concurrency=2) as run:
+        async for _ in run:
+            break
 
-    assert (StopReason.ASKED, True) == (run.report.stopped, network.count <= 6)
+    assert (run.report.stopped, network.count <= 6) == (StopReason.ASKED, True)
     assert run.report.accepted == 10 * network.count
 
 
@@ -790,7 +791,7 @@ async def test_stats_are_live_and_a_run_shows_them() -> None:
         gate.open.set()
         await run.finish()
 
-    assert (10, 2, 3) == stats
+    assert stats == (10, 2, 3)
     assert "BulkRun of list 1" in shown
     assert "2782" not in shown
     assert run.stats.in_flight == 0
@@ -800,11 +801,11 @@ async def test_the_report_holds_the_first_and_the_last_failures_and_exact_totals
     async with client_on(Network(lambda request, n: replied(400))) as client:
         report = await client.send_bulk("1", rows(100), chunk_size=1, failures_kept=2, concurrency=1)
 
-    assert ([0, 1, 98, 99], 100, 100) == (
+    assert (
         [chunk.index for chunk in report.failures],
         report.failed_chunks,
         report.rejected,
-    )
+    ) == ([0, 1, 98, 99], 100, 100)
 
 
 async def test_a_report_survives_pickling() -> None:
@@ -835,7 +836,7 @@ async def test_cancelled_what_may_have_gone_out_is_unknown_and_the_rest_not_sent
             await task
 
     report = run.report
-    assert (10, 20, StopReason.CANCELLED, 0) == (report.accepted, report.unknown, report.stopped, network.in_flight)
+    assert (report.accepted, report.unknown, report.stopped, network.in_flight) == (10, 20, StopReason.CANCELLED, 0)
     assert report.read == 30 + report.not_sent
 
 
@@ -857,7 +858,7 @@ async def test_cancelled_while_it_is_iterated_it_says_so() -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    assert (10, 20, StopReason.CANCELLED) == (run.report.accepted, run.report.unknown, run.report.stopped)
+    assert (run.report.accepted, run.report.unknown, run.report.stopped) == (10, 20, StopReason.CANCELLED)
 
 
 async def test_cancelled_before_a_byte_went_out_nothing_was_sent() -> None:
@@ -869,7 +870,7 @@ async def test_cancelled_before_a_byte_went_out_nothing_was_sent() -> None:
         task.cancel()
         await asyncio.wait([task])
 
-    assert (True, 1) == (task.cancelled(), network.count)
+    assert (task.cancelled(), network.count) == (True, 1)
 
 
 # The books, whatever happens
@@ -904,7 +905,9 @@ class World:
         raise AssertionError(kind)
 
 
-happenings = st.tuples(st.sampled_from(["accept", "accept", "lose", "500", "throttle", "refuse", "reject"]), st.booleans())
+happenings = st.tuples(
+    st.sampled_from(["accept", "accept", "lose", "500", "throttle", "refuse", "reject"]), st.booleans()
+)
 
 
 async def run_in(world: World, records: list[Any], stop_after: int | None, **options: Any) -> tuple[BulkReport, dict]:
@@ -1027,8 +1030,8 @@ async def test_the_same_call_with_the_same_journal_sends_only_what_is_left() -> 
         network.answer = accepted
         second = await client.send_bulk("1", rows(50), chunk_size=10, concurrency=1, journal=journal)
 
-    assert (20, 10, StopReason.CREDENTIALS) == (first.accepted, first.rejected, first.stopped)
-    assert ({"accepted": 40, "rejected": 10}, 30, 5) == (counts(second), second.resumed, network.count)
+    assert (first.accepted, first.rejected, first.stopped) == (20, 10, StopReason.CREDENTIALS)
+    assert (counts(second), second.resumed, network.count) == ({"accepted": 40, "rejected": 10}, 30, 5)
 
 
 async def test_a_chunk_an_earlier_run_left_unknown_is_kept_unknown() -> None:
@@ -1038,7 +1041,7 @@ async def test_a_chunk_an_earlier_run_left_unknown_is_kept_unknown() -> None:
         await client.send_bulk("1", rows(30), chunk_size=10, concurrency=1, journal=journal)
         report = await client.send_bulk("1", rows(30), chunk_size=10, concurrency=1, journal=journal)
 
-    assert ({"accepted": 20, "unknown": 10}, 30, 3) == (counts(report), report.resumed, network.count)
+    assert (counts(report), report.resumed, network.count) == ({"accepted": 20, "unknown": 10}, 30, 3)
 
 
 async def test_what_an_earlier_run_left_unknown_stays_so_when_its_resend_was_not_sent() -> None:
@@ -1051,7 +1054,7 @@ async def test_what_an_earlier_run_left_unknown_stays_so_when_its_resend_was_not
         network.answer = accepted
         again = await client.send_bulk("1", rows(10), journal=journal)
 
-    assert ({"unknown": 10}, {"unknown": 10}) == (counts(report), counts(again))
+    assert (counts(report), counts(again)) == ({"unknown": 10}, {"unknown": 10})
 
 
 async def test_slow_answers_do_not_matter(client: MobizClient, sandbox: Sandbox) -> None:

@@ -21,7 +21,9 @@ from mobiz_async.recipients.stages import Problem
 
 def chunker(source: Any, *, size: int = 10_000, most: int = 1 << 22, **more: Any) -> tuple[Chunker, list[Problem]]:
     held: list[Problem] = []
-    return Chunker(source, shape_stage("Number"), chunk_size=size, max_bytes=most, on_problems=held.extend, **more), held
+    return Chunker(
+        source, shape_stage("Number"), chunk_size=size, max_bytes=most, on_problems=held.extend, **more
+    ), held
 
 
 async def drained(source: Any, **limits: Any) -> tuple[list[Chunk], list[Problem]]:
@@ -49,7 +51,7 @@ async def test_every_kind_of_iterable_is_read(source: Any) -> None:
     chunks, _ = await drained(source(records), size=10)
 
     assert records == sent(chunks)
-    assert [(0, 1, 10), (1, 11, 10), (2, 21, 5)] == [(c.index, c.first_record, c.count) for c in chunks]
+    assert [(c.index, c.first_record, c.count) for c in chunks] == [(0, 1, 10), (1, 11, 10), (2, 21, 5)]
 
 
 @pytest.mark.parametrize("count", [0, 1, 249, 250, 251, 500, 1000, 1001])
@@ -75,7 +77,7 @@ async def test_a_byte_less_holds_a_record_less() -> None:
 
     chunks, _ = await drained(rows(35), most=10 * (one + 1))
 
-    assert [9, 9, 9, 8] == [chunk.count for chunk in chunks]
+    assert [chunk.count for chunk in chunks] == [9, 9, 9, 8]
 
 
 async def test_a_record_larger_than_a_chunk_is_held_back_and_the_rest_goes() -> None:
@@ -84,7 +86,7 @@ async def test_a_record_larger_than_a_chunk_is_held_back_and_the_rest_goes() -> 
 
     chunks, held = await drained(records, most=150)
 
-    assert [(3, None, Reason.TOO_LARGE)] == [(one.row, one.field, one.reason) for one in held]
+    assert [(one.row, one.field, one.reason) for one in held] == [(3, None, Reason.TOO_LARGE)]
     assert sent(chunks) == [*records[:2], *records[3:]]
 
 
@@ -92,8 +94,8 @@ async def test_a_record_that_fits_exactly_goes() -> None:
     record = {"Number": "27821234567"}
     exact = len(b"[]") + len(json.dumps(record, separators=(",", ":")))
 
-    assert [1] == [chunk.count for chunk in (await drained([record], most=exact))[0]]
-    assert [Reason.TOO_LARGE] == [one.reason for one in (await drained([record], most=exact - 1))[1]]
+    assert [chunk.count for chunk in (await drained([record], most=exact))[0]] == [1]
+    assert [one.reason for one in (await drained([record], most=exact - 1))[1]] == [Reason.TOO_LARGE]
 
 
 async def test_a_record_that_cannot_be_encoded_is_held_back_and_the_rest_goes() -> None:
@@ -102,7 +104,7 @@ async def test_a_record_that_cannot_be_encoded_is_held_back_and_the_rest_goes() 
 
     chunks, held = await drained(records)
 
-    assert [(3, Reason.NOT_ENCODABLE)] == [(one.row, one.reason) for one in held]
+    assert [(one.row, one.reason) for one in held] == [(3, Reason.NOT_ENCODABLE)]
     assert sent(chunks) == [*records[:2], *records[3:]]
 
 
@@ -112,18 +114,18 @@ async def test_rows_are_those_of_the_source_even_where_records_were_held_back() 
 
     chunks, held = await drained(records, size=4)
 
-    assert [((1, 1), (3, 2), (6, 1)), ((7, 2),)] == [chunk.rows for chunk in chunks]
-    assert ([1, 7], [2, 5]) == ([chunk.first_record for chunk in chunks], [one.row for one in held])
+    assert [chunk.rows for chunk in chunks] == [((1, 1), (3, 2), (6, 1)), ((7, 2),)]
+    assert ([chunk.first_record for chunk in chunks], [one.row for one in held]) == ([1, 7], [2, 5])
 
 
 async def test_nothing_but_bad_records_is_no_chunk() -> None:
     chunks, held = await drained([None] * 600)
 
-    assert ([], 600) == (chunks, len(held))
+    assert (chunks, len(held)) == ([], 600)
 
 
 async def test_an_empty_source_is_no_chunk() -> None:
-    assert ([], []) == await drained([])
+    assert await drained([]) == ([], [])
 
 
 @settings(max_examples=60)
@@ -141,7 +143,11 @@ def test_the_chunks_of_a_source_depend_on_nothing_but_its_records(lengths, size:
     for one in written:
         if len(one) + 2 > most:
             continue
-        if not expected or len(expected[-1]) == size or sum(map(len, expected[-1])) + len(expected[-1]) + len(one) + 2 > most:
+        if (
+            not expected
+            or len(expected[-1]) == size
+            or sum(map(len, expected[-1])) + len(expected[-1]) + len(one) + 2 > most
+        ):
             expected.append([])
         expected[-1].append(one)
 
@@ -166,7 +172,7 @@ async def test_a_source_that_raises_ends_at_its_row_and_the_open_chunk_stays_uns
 
     chunks = [await reader.next(), await reader.next(), await reader.next()]
 
-    assert [10, 10, None] == [chunk and chunk.count for chunk in chunks]
+    assert [chunk and chunk.count for chunk in chunks] == [10, 10, None]
     assert isinstance(reader.error, SourceError)
     assert (26, "ValueError", error, 25) == (reader.error.row, reader.error.kind, reader.error.__cause__, reader.read)
     assert "27821234567" not in str(reader.error)
@@ -183,7 +189,7 @@ async def test_an_async_source_that_raises_ends_at_its_row() -> None:
 
     assert await reader.next() is None
     assert reader.error is not None
-    assert (4, 3) == (reader.error.row, reader.read)
+    assert (reader.error.row, reader.read) == (4, 3)
 
 
 async def test_records_taken_before_the_reader_was_cancelled_are_counted_as_read() -> None:
@@ -323,7 +329,7 @@ async def test_slices_shrink_while_they_take_long_and_grow_again() -> None:
     assert sizes[-1] == 1
     await sized(0.0, 10)
 
-    assert (FIRST_SLICE, LARGEST_SLICE) == (sizes[0], sizes[-1])
+    assert (sizes[0], sizes[-1]) == (FIRST_SLICE, LARGEST_SLICE)
 
 
 def test_a_digest_is_the_same_for_the_same_bytes() -> None:

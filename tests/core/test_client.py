@@ -57,7 +57,7 @@ Make = Callable[..., MobizClient]
 async def test_a_trigger_is_accepted_with_its_id(client: MobizClient, sandbox: Sandbox) -> None:
     receipt = await client.trigger(TRIGGER, THANDI)
 
-    assert (3, "Accepted", 1, True) == (receipt.result_code, receipt.description, receipt.count, receipt.attributable)
+    assert (receipt.result_code, receipt.description, receipt.count, receipt.attributable) == (3, "Accepted", 1, True)
     assert [receipt.message_id] == [message.message_id for message in sandbox.messages]
     assert receipt.reference
     assert receipt.raw["Result_Code"] == 3
@@ -67,8 +67,8 @@ async def test_a_trigger_goes_out_as_the_vendor_has_it(client: MobizClient, sand
     await client.trigger(TRIGGER, THANDI)
 
     (seen,) = sandbox.requests
-    assert ("POST", "/TriggerMessage/manual/paths/invoke", {}) == (seen.method, seen.path, dict(seen.query))
-    assert {"27821234567": 1} == dict(sandbox.triggered())
+    assert (seen.method, seen.path, dict(seen.query)) == ("POST", "/TriggerMessage/manual/paths/invoke", {})
+    assert dict(sandbox.triggered()) == {"27821234567": 1}
 
 
 @attrs.frozen
@@ -81,7 +81,7 @@ class Fields:
 async def test_a_trigger_takes_any_kind_of_record(client: MobizClient, sandbox: Sandbox, fields: Any) -> None:
     await client.trigger(TRIGGER, fields)
 
-    assert {"27821234567": 1} == dict(sandbox.triggered())
+    assert dict(sandbox.triggered()) == {"27821234567": 1}
 
 
 RESULTS = [
@@ -91,7 +91,9 @@ RESULTS = [
 
 
 @pytest.mark.parametrize(("asked", "kind", "code", "status"), RESULTS)
-async def test_a_result_code_is_an_exception_of_its_own(client, asked: dict, kind: type, code: int, status: int) -> None:
+async def test_a_result_code_is_an_exception_of_its_own(
+    client, asked: dict, kind: type, code: int, status: int
+) -> None:
     with pytest.raises(kind) as raised:
         await client.trigger(asked.get("trigger_key", TRIGGER), asked.get("fields", THANDI))
 
@@ -114,7 +116,7 @@ async def test_result_code_2_is_an_invalid_payload_even_under_a_200(client: Mobi
     with pytest.raises(InvalidPayloadError) as raised:
         await client.trigger(TRIGGER, THANDI)
 
-    assert (2, 200) == (raised.value.result_code, raised.value.status)
+    assert (raised.value.result_code, raised.value.status) == (2, 200)
 
 
 @pytest.mark.parametrize("operation", ["trigger", "append", "create_list"])
@@ -124,14 +126,14 @@ async def test_a_refused_subscription_key_is_an_authentication_error(client_of: 
         with pytest.raises(AuthenticationError) as raised:
             await getattr(client_of(sandbox), operation)(*arguments[operation])
 
-        assert (401, None, 1) == (raised.value.status, raised.value.result_code, len(sandbox.requests))
+        assert (raised.value.status, raised.value.result_code, len(sandbox.requests)) == (401, None, 1)
 
 
 async def test_an_empty_202_is_accepted_without_an_id(client_of: Make) -> None:
     async with Sandbox(empty_202=True) as sandbox:
         receipt = await client_of(sandbox).trigger(TRIGGER, THANDI)
 
-    assert (None, None, False) == (receipt.message_id, receipt.result_code, receipt.attributable)
+    assert (receipt.message_id, receipt.result_code, receipt.attributable) == (None, None, False)
 
 
 async def test_fields_of_a_reply_that_nobody_knows_are_kept() -> None:
@@ -149,7 +151,7 @@ async def test_an_unknown_outcome_is_said_and_not_sent_again(client: MobizClient
     with pytest.raises(OutcomeUnknownError) as raised:
         await client.trigger(TRIGGER, THANDI)
 
-    assert (1, 1, None) == (raised.value.attempts, sandbox.applied_total, raised.value.status)
+    assert (raised.value.attempts, sandbox.applied_total, raised.value.status) == (1, 1, None)
 
 
 async def test_a_gateways_activity_id_is_kept_to_quote_to_support(client: MobizClient, sandbox: Sandbox) -> None:
@@ -178,7 +180,7 @@ async def test_throttled_beyond_the_cap_is_an_error_at_once() -> None:
         with pytest.raises(ThrottledError) as raised:
             await client.trigger(TRIGGER, THANDI)
 
-    assert (7200.0, 1) == (raised.value.retry_after, network.count)
+    assert (raised.value.retry_after, network.count) == (7200.0, 1)
 
 
 async def test_a_quota_that_is_used_up_says_until_when(client_of: Make) -> None:
@@ -197,11 +199,11 @@ async def test_a_server_that_cannot_be_reached_is_tried_up_to_max_attempts() -> 
         with pytest.raises(ConnectError) as raised:
             await client.trigger(TRIGGER, THANDI)
 
-    assert (4, 4, "TriggerMessage: not sent (no connection could be made)") == (
+    assert (
         network.count,
         raised.value.attempts,
         str(raised.value),
-    )
+    ) == (4, 4, "TriggerMessage: not sent (no connection could be made)")
 
 
 async def test_a_deadline_bounds_attempts_and_waits_together() -> None:
@@ -211,7 +213,7 @@ async def test_a_deadline_bounds_attempts_and_waits_together() -> None:
         with pytest.raises(ThrottledError):
             await client.trigger(TRIGGER, THANDI)
 
-    assert (3, True) == (network.count, clock.monotonic() <= 10)
+    assert (network.count, clock.monotonic() <= 10) == (3, True)
 
 
 async def test_a_trigger_that_waits_in_our_own_queue_beyond_the_deadline_was_not_sent() -> None:
@@ -313,7 +315,7 @@ async def test_a_list_is_created_and_can_be_sent_to(client: MobizClient, sandbox
 
     assert (contacts.name, contacts.definition) == ("Spring", DEFINITION)
     assert sandbox.lists[contacts.id].definition == DEFINITION
-    assert (3, 3) == (report.accepted, len(sandbox.applied(contacts)))
+    assert (report.accepted, len(sandbox.applied(contacts))) == (3, 3)
     assert sandbox.requests[0].query == {"username": "sandbox-user"}
 
 
@@ -346,7 +348,7 @@ async def test_a_status_other_than_1_is_a_rejection() -> None:
         with pytest.raises(RejectedError, match="name taken") as raised:
             await client.create_list("Spring", DEFINITION)
 
-    assert (0, 1) == (raised.value.result_code, network.count)
+    assert (raised.value.result_code, network.count) == (0, 1)
 
 
 async def test_a_list_whose_creation_is_unknown_is_not_created_again() -> None:
@@ -365,7 +367,7 @@ async def test_an_append_is_one_request(client: MobizClient, sandbox: Sandbox) -
     receipt = await client.append("1", rows(25))
 
     assert receipt == AppendReceipt(25, "Data Appended", {"status": 1, "message": "Data Appended"})
-    assert [(25, {"list_id": "1"})] == [(seen.records, dict(seen.query)) for seen in sandbox.requests]
+    assert [(seen.records, dict(seen.query)) for seen in sandbox.requests] == [(25, {"list_id": "1"})]
 
 
 async def test_an_append_of_10_000_is_one_request() -> None:
@@ -373,7 +375,7 @@ async def test_an_append_of_10_000_is_one_request() -> None:
     async with client_on(network) as client:
         assert (await client.append(1, numbers(10_000))).count == 10_000
 
-    assert [10_000] == [post.records for post in network.posts]
+    assert [post.records for post in network.posts] == [10_000]
 
 
 async def test_an_append_of_more_is_refused_before_anything_is_sent() -> None:
@@ -407,7 +409,7 @@ async def test_an_append_with_a_bad_record_sends_none_and_closes_its_source() ->
         with pytest.raises(InvalidRecordError) as raised:
             await client.append(1, source())
 
-    assert (4, "Number", 0, [True]) == (raised.value.row, raised.value.field, network.count, closed)
+    assert (raised.value.row, raised.value.field, network.count, closed) == (4, "Number", 0, [True])
 
 
 async def test_an_append_whose_source_raises_sends_nothing() -> None:
@@ -420,7 +422,7 @@ async def test_an_append_whose_source_raises_sends_nothing() -> None:
         with pytest.raises(SourceError) as raised:
             await client.append(1, source())
 
-    assert (2, 0) == (raised.value.row, network.count)
+    assert (raised.value.row, network.count) == (2, 0)
 
 
 async def test_an_append_takes_the_number_field_of_the_list_or_the_call() -> None:
@@ -429,7 +431,7 @@ async def test_an_append_takes_the_number_field_of_the_list_or_the_call() -> Non
         await client.append(DataList(5, "Spring", {"Cell": "msisdn"}), numbers(1))
         await client.append(5, numbers(1), number_field="Phone")
 
-    assert [[{"Cell": "27820000000"}], [{"Phone": "27820000000"}]] == network.bodies
+    assert network.bodies == [[{"Cell": "27820000000"}], [{"Phone": "27820000000"}]]
 
 
 @pytest.mark.parametrize("contacts", ["", None, 1.5])
@@ -522,7 +524,7 @@ async def test_making_a_client_opens_nothing() -> None:
     client = client_on(network)
     await client.aclose()
 
-    assert (0, 1) == (network.count, network.closed)
+    assert (network.count, network.closed) == (0, 1)
 
 
 async def test_closing_twice_is_fine(client: MobizClient) -> None:
@@ -617,11 +619,11 @@ async def test_closing_lets_what_is_in_flight_end() -> None:
     closing = asyncio.create_task(client.aclose())
     await asyncio.sleep(0)
 
-    assert (False, 0) == (closing.done(), network.closed)
+    assert (closing.done(), network.closed) == (False, 0)
 
     gate.open.set()
     await closing
-    assert ("id-0", 1) == ((await task).message_id, network.closed)
+    assert ((await task).message_id, network.closed) == ("id-0", 1)
 
 
 async def test_closing_cuts_off_what_does_not_end_in_time(sandbox: Sandbox, client_of: Make) -> None:
@@ -670,7 +672,7 @@ async def test_closing_stops_a_bulk_run_and_finishes_what_is_in_flight() -> None
     report = await task
 
     assert isinstance(report, BulkReport)
-    assert (30, 3, StopReason.ASKED) == (report.accepted, network.count, report.stopped)
+    assert (report.accepted, network.count, report.stopped) == (30, 3, StopReason.ASKED)
 
 
 async def test_a_close_that_is_cancelled_closes_all_the_same() -> None:
@@ -684,7 +686,7 @@ async def test_a_close_that_is_cancelled_closes_all_the_same() -> None:
     closing.cancel()
     await asyncio.wait([closing])
 
-    assert (True, 1) == (closing.cancelled(), network.closed)
+    assert (closing.cancelled(), network.closed) == (True, 1)
     gate.open.set()
     await task
 
@@ -722,8 +724,10 @@ async def test_events_tell_of_every_attempt() -> None:
     async with client_on(network, events=[events.append]) as client:
         await client.trigger("key", THANDI)
 
-    assert [("throttled", 429, 1), ("accepted", 200, 2)] == [(e.verdict, e.status, e.attempt) for e in events]
-    assert [("TriggerMessage", 1, len(network.posts[0].body))] * 2 == [(e.operation, e.records, e.bytes) for e in events]
+    assert [(e.verdict, e.status, e.attempt) for e in events] == [("throttled", 429, 1), ("accepted", 200, 2)]
+    assert [("TriggerMessage", 1, len(network.posts[0].body))] * 2 == [
+        (e.operation, e.records, e.bytes) for e in events
+    ]
 
 
 async def test_an_event_hook_that_raises_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
@@ -734,7 +738,7 @@ async def test_an_event_hook_that_raises_changes_nothing(caplog: pytest.LogCaptu
         receipt = await client.trigger("key", THANDI)
 
     assert receipt.message_id == "id-0"
-    assert ["an event hook raised ValueError"] == [record.getMessage() for record in caplog.records]
+    assert [record.getMessage() for record in caplog.records] == ["an event hook raised ValueError"]
 
 
 async def test_a_slow_answer_is_waited_for(client: MobizClient, sandbox: Sandbox) -> None:

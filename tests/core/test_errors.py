@@ -83,7 +83,7 @@ def test_an_error_that_ended_a_run_survives_pickling_with_its_report() -> None:
 
     other = pickle.loads(pickle.dumps(error))
 
-    assert (2, StopReason.SOURCE) == (other.report.accepted, other.report.stopped)
+    assert (other.report.accepted, other.report.stopped) == (2, StopReason.SOURCE)
     assert other.report.error is other
 
 

@@ -49,7 +49,7 @@ def test_secrets_are_equal_by_their_text() -> None:
 def test_credentials_take_texts_or_secrets_and_show_neither() -> None:
     credentials = Credentials("hunter2", Secret("hunter3"), "me")
 
-    assert ("hunter2", "hunter3") == (credentials.api_key.reveal(), credentials.subscription_key.reveal())
+    assert (credentials.api_key.reveal(), credentials.subscription_key.reveal()) == ("hunter2", "hunter3")
     assert "hunter" not in repr(credentials)
 
 
@@ -211,7 +211,7 @@ def test_stats_count_by_outcome() -> None:
     for outcome in Outcome:
         stats.count(outcome, 2)
 
-    assert (2, 2, 2, 2) == (stats.accepted, stats.rejected, stats.not_sent, stats.unknown)
+    assert (stats.accepted, stats.rejected, stats.not_sent, stats.unknown) == (2, 2, 2, 2)
 
 
 def test_the_first_and_the_last_are_kept_and_all_are_counted() -> None:
@@ -219,13 +219,13 @@ def test_the_first_and_the_last_are_kept_and_all_are_counted() -> None:
     for index in range(10):
         kept.add(ChunkOutcome(index, index, 1, Outcome.UNKNOWN))
 
-    assert (10, [0, 1, 8, 9]) == (kept.total, [chunk.index for chunk in kept.kept()])
+    assert (kept.total, [chunk.index for chunk in kept.kept()]) == (10, [0, 1, 8, 9])
 
 
 def test_a_chunk_gives_its_records_with_their_rows() -> None:
     chunk = ChunkOutcome(0, 3, 3, Outcome.UNKNOWN, runs=((3, 2), (9, 1)), body=b'[{"N":1},{"N":2},{"N":3}]')
 
-    assert [(3, {"N": 1}), (4, {"N": 2}), (9, {"N": 3})] == list(chunk.records())
+    assert list(chunk.records()) == [(3, {"N": 1}), (4, {"N": 2}), (9, {"N": 3})]
 
 
 def test_a_chunk_without_its_body_gives_no_records() -> None:
@@ -243,7 +243,7 @@ def batch(outcome: Outcome, count: int = 2, **more) -> BatchOutcome:
 def test_the_totals_of_a_trigger_report_are_those_of_its_batches() -> None:
     report = TriggerReport(tuple(batch(outcome, n) for n, outcome in enumerate(Outcome, 1)))
 
-    assert (10, 1, 2, 3, 4) == (report.read, report.accepted, report.rejected, report.not_sent, report.unknown)
+    assert (report.read, report.accepted, report.rejected, report.not_sent, report.unknown) == (10, 1, 2, 3, 4)
     assert not report.ok
 
 
@@ -269,7 +269,7 @@ def test_a_trigger_report_raises_the_first_error() -> None:
 def test_a_trigger_report_without_errors_raises_nothing() -> None:
     report = TriggerReport((batch(Outcome.ACCEPTED),))
 
-    assert (True, None) == (report.ok, report.raise_for_failures())
+    assert (report.ok, report.raise_for_failures()) == (True, None)
 
 
 @pytest.mark.parametrize(

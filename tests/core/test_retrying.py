@@ -66,8 +66,8 @@ def test_of_two_deadlines_the_nearer_counts() -> None:
     ask = {"attempt": 1, "policy": policy, "chance": 0.5}
 
     assert Again(0.5) == decide(Verdict.CONNECT_FAILED, elapsed=4.4, deadline=9.0, **ask)
-    assert DEADLINE == decide(Verdict.CONNECT_FAILED, elapsed=4.5, deadline=9.0, **ask)
-    assert DEADLINE == decide(Verdict.CONNECT_FAILED, elapsed=4.4, deadline=4.8, **ask)
+    assert decide(Verdict.CONNECT_FAILED, elapsed=4.5, deadline=9.0, **ask) == DEADLINE
+    assert decide(Verdict.CONNECT_FAILED, elapsed=4.4, deadline=4.8, **ask) == DEADLINE
 
 
 @pytest.mark.parametrize(
@@ -90,9 +90,7 @@ def test_only_what_provably_was_not_applied_goes_again(verdict, attempt: int, ch
 
 @given(st.floats(0, 100), st.floats(0, 1), st.integers(1, 2))
 def test_retry_after_is_obeyed_in_full(told: float, chance: float, attempt: int) -> None:
-    decision = decide(
-        Verdict.THROTTLED, attempt=attempt, policy=POLICY, elapsed=0.0, chance=chance, retry_after=told
-    )
+    decision = decide(Verdict.THROTTLED, attempt=attempt, policy=POLICY, elapsed=0.0, chance=chance, retry_after=told)
 
     assert isinstance(decision, Again)
     assert told <= decision.after <= told + POLICY.base
@@ -117,11 +115,11 @@ async def run(results: list[Again | Enough]) -> tuple[list[int], list[float], in
 
 
 async def test_the_loop_attempts_until_it_is_enough_and_returns_the_last_result() -> None:
-    assert ([0, 1, 2], [1.5, 0.25], 2) == await run([Again(1.5), Again(0.25), Enough("x")])
+    assert await run([Again(1.5), Again(0.25), Enough("x")]) == ([0, 1, 2], [1.5, 0.25], 2)
 
 
 async def test_a_first_attempt_that_is_enough_is_the_only_one() -> None:
-    assert ([0], [], 0) == await run([Enough("x")])
+    assert await run([Enough("x")]) == ([0], [], 0)
 
 
 @pytest.mark.parametrize("failing", [0, 1, 2])

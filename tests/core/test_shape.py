@@ -100,7 +100,7 @@ def problem(record: Any, field: str | None = "Number", **options: Any) -> tuple[
 def test_whatever_has_named_fields_is_a_record(record: Any) -> None:
     staged = stage(record)
 
-    assert ([GOOD], []) == ([dict(one) for one in staged.records], staged.problems)
+    assert ([dict(one) for one in staged.records], staged.problems) == ([GOOD], [])
 
 
 def test_a_bare_number_is_a_record_with_the_common_fields() -> None:

@@ -110,7 +110,7 @@ async def test_the_default_address_is_the_vendors(mocked: aioresponses) -> None:
     await call("append")
 
     ((method, url),) = mocked.requests
-    assert ("POST", "https://api.mobiz.co/customers/CustomerList-append") == (method, str(url.with_query(None)))
+    assert (method, str(url.with_query(None))) == ("POST", "https://api.mobiz.co/customers/CustomerList-append")
 
 
 async def test_what_the_session_is_told_holds_no_key(mocked: aioresponses) -> None:

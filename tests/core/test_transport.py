@@ -250,7 +250,7 @@ async def test_an_answer_that_never_came_whole_proves_nothing(transport_to: Make
 
     assert told(judged) == (Stage.SENT, failure, Verdict.NO_ANSWER)
     assert stages == [Stage.CONNECTING, Stage.SENDING, Stage.SENT]
-    assert [BODY] == [body for _, body in seen.requests]
+    assert [body for _, body in seen.requests] == [BODY]
 
 
 async def test_silence_up_to_the_total_timeout_proves_nothing(transport_to: Make) -> None:
@@ -362,7 +362,7 @@ async def test_a_reply_is_read_up_to_its_cap(transport_to: Make) -> None:
         judged, _ = await posted(transport_to(seen.url))
 
     assert judged.attempt.reply is not None
-    assert (REPLY_CAP, Verdict.UNREADABLE) == (len(judged.attempt.reply.body), judged.verdict)
+    assert (len(judged.attempt.reply.body), judged.verdict) == (REPLY_CAP, Verdict.UNREADABLE)
 
 
 async def test_a_key_that_the_server_quotes_is_scrubbed_from_the_reply(transport_to: Make) -> None:
@@ -391,7 +391,7 @@ async def test_no_redirect_is_followed(transport_to: Make, status: int) -> None:
     async with serving(script) as seen:
         judged, _ = await posted(transport_to(seen.url))
 
-    assert [b"POST /customers/CustomerList-append"] == [head.split(b"?")[0] for head, _ in seen.requests]
+    assert [head.split(b"?")[0] for head, _ in seen.requests] == [b"POST /customers/CustomerList-append"]
     assert judged.verdict is (Verdict.MISDIRECTED if status >= 307 else Verdict.REDIRECTED)
 
 
@@ -461,7 +461,7 @@ async def test_the_verdict_about_every_fault(transport_to: Make, sandbox: Sandbo
             assert applied == 1
         case Outcome.REJECTED | Outcome.NOT_SENT:
             assert applied == 0
-    assert (1, 0) == (len(sandbox.requests), sandbox.elsewhere.posts)
+    assert (len(sandbox.requests), sandbox.elsewhere.posts) == (1, 0)
 
 
 # Connections that are used again
@@ -488,7 +488,7 @@ async def test_a_connection_is_used_again(transport_to: Make) -> None:
             await posted(transport)
         await transport.aclose()
 
-    assert (1, 3) == (seen.connections, len(seen.requests))
+    assert (seen.connections, len(seen.requests)) == (1, 3)
 
 
 async def test_after_a_failure_the_next_post_has_a_connection_of_its_own(transport_to: Make) -> None:
@@ -507,7 +507,7 @@ async def test_after_a_failure_the_next_post_has_a_connection_of_its_own(transpo
         first, _ = await posted(transport)
         second, _ = await posted(transport)
 
-    assert (Verdict.NO_ANSWER, Verdict.ACCEPTED) == (first.verdict, second.verdict)
+    assert (first.verdict, second.verdict) == (Verdict.NO_ANSWER, Verdict.ACCEPTED)
     assert seen.connections == 2
 
 
@@ -556,7 +556,7 @@ async def test_cancelled_while_connecting_nothing_was_sent(transport_to: Make) -
         task.cancel()
         await asyncio.wait([task])
 
-    assert (True, [Stage.CONNECTING]) == (task.cancelled(), stages)
+    assert (task.cancelled(), stages) == (True, [Stage.CONNECTING])
 
 
 async def slowly(peer: Peer) -> None:
@@ -598,7 +598,7 @@ async def test_an_injected_session_is_used_and_never_closed(transport_to: Make, 
         judged, _ = await posted(transport)
         await transport.aclose()
 
-        assert (Verdict.ACCEPTED, False) == (judged.verdict, session.closed)
+        assert (judged.verdict, session.closed) == (Verdict.ACCEPTED, False)
 
 
 async def test_a_session_of_its_own_is_closed_and_twice_is_fine(transport_to: Make, sandbox: Sandbox) -> None:
@@ -658,7 +658,7 @@ async def test_a_users_middlewares_run_and_see_no_key(transport_to: Make, sandbo
     async with aiohttp.ClientSession(middlewares=[middleware]) as session:
         judged, _ = await posted(transport_to(sandbox.base_url, session=session))
 
-    assert (Verdict.ACCEPTED, 1) == (judged.verdict, len(saw))
+    assert (judged.verdict, len(saw)) == (Verdict.ACCEPTED, 1)
     assert "sandbox-" not in saw[0]
 
 
@@ -689,7 +689,9 @@ async def test_a_middleware_that_sends_twice_sends_no_second_body(transport_to: 
     assert sandbox.applied_total == 1
 
 
-async def test_a_middleware_that_tries_again_before_a_byte_went_out_is_fine(transport_to: Make, sandbox: Sandbox) -> None:
+async def test_a_middleware_that_tries_again_before_a_byte_went_out_is_fine(
+    transport_to: Make, sandbox: Sandbox
+) -> None:
     failed = []
 
     async def again(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -704,7 +706,7 @@ async def test_a_middleware_that_tries_again_before_a_byte_went_out_is_fine(tran
     async with aiohttp.ClientSession(middlewares=[again]) as session:
         judged, _ = await posted(transport_to(sandbox.base_url, session=session))
 
-    assert (1, Verdict.ACCEPTED) == (len(failed), judged.verdict)
+    assert (len(failed), judged.verdict) == (1, Verdict.ACCEPTED)
 
 
 # Addresses
@@ -884,7 +886,7 @@ async def test_fact_a_post_is_not_resent_by_aiohttp_when_a_kept_connection_is_cl
         with pytest.raises(aiohttp.ServerDisconnectedError):
             await session.post(seen.url, data=b"2")
 
-    assert [b"1", b"2"] == [body for _, body in seen.requests]
+    assert [body for _, body in seen.requests] == [b"1", b"2"]
 
 
 async def test_fact_garbage_is_a_response_error_with_a_status_no_server_sent() -> None:

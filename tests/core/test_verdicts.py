@@ -196,7 +196,10 @@ def test_an_exception_says_what_was_answered() -> None:
 @pytest.mark.parametrize(
     ("attempt", "expected"),
     [
-        (failed(Stage.SENT, Failure.DISCONNECTED), "outcome unknown; it may have been applied (the connection was lost"),
+        (
+            failed(Stage.SENT, Failure.DISCONNECTED),
+            "outcome unknown; it may have been applied (the connection was lost",
+        ),
         (failed(Stage.CONNECTING, Failure.CONNECT), "not sent (no connection could be made"),
         (replied(502, HTML), "outcome unknown; it may have been applied (HTTP 502)"),
         (replied(429, {"message": "Rate limit is exceeded."}), "not sent (HTTP 429: Rate limit is exceeded.)"),
