@@ -1,6 +1,21 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 # What builds the documentation is tested with it.
 DOCS = Path(__file__).parents[2] / "docs"
 sys.path[:0] = [str(DOCS), str(DOCS / "_ext")]
+
+
+@pytest.fixture
+def commands(tmp_path: Path) -> Path:
+    """A folder with ``mobiz`` and ``python`` of this environment, whatever is on the path."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    program = "import sys; from mobiz_async.cli import main; sys.argv[0] = 'mobiz'; sys.exit(main())"
+    for name, call in (("mobiz", f'{sys.executable} -c "{program}"'), ("python", sys.executable)):
+        script = folder / name
+        script.write_text(f'#!/bin/sh\nexec {call} "$@"\n', "utf-8")
+        script.chmod(0o755)
+    return folder

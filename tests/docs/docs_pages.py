@@ -47,6 +47,15 @@ def pages() -> list[Path]:
 
 def blocks(page: Path) -> list[Block]:
     """Return what of a page is run, and the outputs that are compared, as ``output`` blocks."""
+    return [block for block in _all(page) if block.kind != "skipped"]
+
+
+def steps(page: Path) -> list[Block]:
+    """Return what a reader of a page does and sees: commands, files, outputs; also what ``blocks`` leaves out."""
+    return [block for block in _all(page) if block.kind == "output" or (block.shown and block.kind != "python")]
+
+
+def _all(page: Path) -> list[Block]:
     text = page.read_text("utf-8")
     found: list[Block] = []
     word = about = ""
@@ -60,10 +69,27 @@ def blocks(page: Path) -> list[Block]:
             found.append(Block(match["hidden"], match["secret"], line, shown=False))
         elif word in ("output", "save"):
             found.append(Block(word, match["code"], line, about, match.span("code"), word == "save"))
-        elif word in ("", "ends with") and language in ("python", "sh"):
-            found.append(Block(language, match["code"], line, about))
+        elif language in ("python", "sh"):
+            skipped = word not in ("", "ends with")
+            found.append(Block("skipped" if skipped else language, match["code"], line, "" if skipped else about))
         word = about = ""
     return found
+
+
+TIMES = (
+    (re.compile(r"\bin [\d.,]+ s, [\d,]+ records a second"), "in N s, N records a second"),
+    (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:PORT"),
+    (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"), "TIME"),
+    (re.compile(r"\b[0-9a-f]{8}-?[0-9a-f-]{20,}\b"), "ID"),
+    (re.compile(r"[ \t]+$", re.MULTILINE), ""),
+)
+
+
+def masked(text: str) -> str:
+    """Return ``text`` without what differs from run to run."""
+    for pattern, stand_in in TIMES:
+        text = pattern.sub(stand_in, text)
+    return text.strip()
 
 
 def write_outputs(page: Path, outputs: dict[Block, str]) -> None:
