@@ -294,7 +294,7 @@ class MobizClient:
                 max_queue=max_queue,
                 max_batches_in_flight=max_batches_in_flight,
                 on_full=on_full,
-                prepare=one_record,
+                prepare=lambda fields: one_record([fields]),
                 close_timeout=close_timeout,
             )
             async with coalescer:
