@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from pathlib import Path
 
 import nox
 
@@ -68,3 +69,69 @@ def guard(session: nox.Session) -> None:
     session.install("-e", ".")
     counted = ["--instructions"] if shutil.which("valgrind") else []
     session.run("python", "-m", "benchmarks.guard", *counted, *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The site, with every warning an error, into docs/_build/html; no network is needed."""
+    session.install("-e", ".[docs]")
+    session.run("sphinx-build", "-W", "-n", "--keep-going", "-E", "docs", "docs/_build/html", *session.posargs)
+
+
+EXTRAS = ("", "cli", "phones", "parquet", "excel", "zstd", "otel", "prometheus", "structlog", "pydantic", "all")
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Wheel and sdist: what is in them, each extra on each Python that is found, the quickstart, the typed API."""
+    session.install("build", "twine")
+    built = Path(session.create_tmp()) / "dist"
+    shutil.rmtree(built, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(built))
+    session.run("twine", "check", "--strict", *map(str, built.iterdir()))
+    session.run("python", "tests/packaging/check_distributions.py", str(built))
+    (wheel,) = (path.absolute() for path in built.glob("*.whl"))
+    for python in _pythons():
+        for extra in EXTRAS:
+            _check_installed(session, python, wheel, extra)
+    _check_types(session, wheel)
+
+
+def _pythons() -> list[str]:
+    """Return a Python of each supported version that is found, on the path or where pyenv keeps them."""
+    pyenv = Path.home() / ".pyenv" / "versions"
+    found = []
+    for version in PYTHONS:
+        kept = [str(path) for path in sorted(pyenv.glob(f"{version}.*/bin/python"))]
+        found += [*kept, *filter(None, [shutil.which(f"python{version}")])][:1]
+    return found
+
+
+def _environment(session: nox.Session, python: str, *requirements: str) -> Path:
+    """Make an empty environment with ``requirements``; return its folder of commands."""
+    folder = Path(session.create_tmp()).absolute() / "environment"
+    shutil.rmtree(folder, ignore_errors=True)
+    session.run(python, "-m", "venv", str(folder), external=True, silent=True)
+    commands = folder / ("Scripts" if sys.platform == "win32" else "bin")
+    quiet = ("--quiet", "--disable-pip-version-check")
+    session.run(str(commands / "python"), "-m", "pip", "install", *quiet, *requirements, external=True, silent=True)
+    return commands
+
+
+def _check_installed(session: nox.Session, python: str, wheel: Path, extra: str) -> None:
+    commands = _environment(session, python, f"{wheel}[{extra}]" if extra else str(wheel))
+    script = Path("tests/packaging/check_installed.py").absolute()
+    with session.chdir(commands):
+        session.run(str(commands / "python"), "-I", str(script), *filter(None, [extra]), external=True)
+    if extra == "all":
+        session.run("python", "tests/docs/follow_quickstart.py", str(commands))
+
+
+def _check_types(session: nox.Session, wheel: Path) -> None:
+    """Read ``tests/typing/api.py`` with two type checkers, against the wheel and not against the tree."""
+    commands = _environment(session, sys.executable, str(wheel), "mypy", "basedpyright")
+    api = Path("tests/typing/api.py").absolute()
+    with session.chdir(commands):
+        session.run(str(commands / "mypy"), "--strict", "--config-file=", str(api), external=True)
+        python = ("--pythonpath", str(commands / "python"))
+        session.run(str(commands / "basedpyright"), "--level", "error", *python, str(api), external=True)
