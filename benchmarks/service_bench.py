@@ -5,7 +5,8 @@
     python benchmarks/service_bench.py trigger    the CPU of one `trigger` against a bare `session.post`
 
 The service, the server it sends to and the visitors who load it are a process each, all on this machine; on one with
-two cores they take each other's time, so the stalls and latencies are upper bounds. Ratios are medians within one run.
+two cores they take each other's time, so stalls and latencies are upper bounds; ``own`` is the part of a stall in which
+the service itself was at work. Ratios are medians within one run.
 """
 
 import argparse
@@ -106,13 +107,15 @@ async def visit(port: int, seconds: float) -> None:
 # The service
 
 
-async def tick(late: list[float]) -> None:
-    """Note how late a 1 ms timer comes, in milliseconds."""
+async def tick(late: list[float], own: list[float]) -> None:
+    """Note how late a 1 ms timer comes, in milliseconds, and how much of that this thread was at work."""
     loop = asyncio.get_running_loop()
     while True:
+        worked = time.thread_time()
         due = loop.time() + 0.001
         await asyncio.sleep(0.001)
         late.append((loop.time() - due) * 1e3)
+        own.append(min(late[-1], (time.thread_time() - worked) * 1e3))
 
 
 async def handle(_: web.Request) -> web.Response:
@@ -129,12 +132,24 @@ def people(count: int) -> Iterator[dict[str, str]]:
         }
 
 
-async def stalls(work: Awaitable[object]) -> list[float]:
+async def stalls(work: Awaitable[object]) -> dict[str, float]:
     late: list[float] = []
-    ticking = asyncio.create_task(tick(late))
+    own: list[float] = []
+    ticking = asyncio.create_task(tick(late, own))
+    begun = time.monotonic()
     await work
+    end = time.monotonic()
     ticking.cancel()
-    return sorted(late)
+    late.sort()
+    own.sort()
+    return {
+        "begin": begun,
+        "end": end,
+        "stall_p99": share(late, 0.99),
+        "stall_worst": late[-1],
+        "own_p99": share(own, 0.99),
+        "own_worst": own[-1],
+    }
 
 
 async def service(port: int, records: int, alone: float) -> None:
@@ -147,15 +162,11 @@ async def service(port: int, records: int, alone: float) -> None:
     await site.start()
     print(runner.addresses[0][1], flush=True)
     await asyncio.to_thread(sys.stdin.readline)  # "go": the visitors are there
-    result: dict[str, object] = {}
+    result: dict[str, dict[str, float]] = {}
     async with MobizClient("k" * 16, "s" * 16, base_url=f"http://127.0.0.1:{port}") as mobiz:
         await mobiz.send_bulk("1", people(20_000))
-        begun = time.monotonic()
         result["alone"] = await stalls(asyncio.sleep(alone))
-        result["alone_span"] = (begun, time.monotonic())
-        begun = time.monotonic()
         result["beside"] = await stalls(mobiz.send_bulk("1", people(records)))
-        result["beside_span"] = (begun, time.monotonic())
     print(json.dumps(result), flush=True)
     await asyncio.to_thread(sys.stdin.read)
     await runner.cleanup()
@@ -181,24 +192,19 @@ def measure_handler(records: int, alone: float) -> dict[str, float]:
             seen = json.loads(line_of(visitors))
     figures: dict[str, float] = {}
     for phase in ("alone", "beside"):
-        begin, end = fared[f"{phase}_span"]
+        stalled = fared[phase]
+        begin, end = stalled.pop("begin"), stalled.pop("end")
         waits = sorted(wait * 1e3 for due, wait in seen if begin <= due <= end - 0.05)
-        figures |= {
-            f"{phase}_requests": len(waits),
-            f"{phase}_p50": share(waits, 0.5),
-            f"{phase}_p99": share(waits, 0.99),
-            f"{phase}_stall_p99": share(fared[phase], 0.99),
-            f"{phase}_stall_worst": fared[phase][-1],
-            f"{phase}_seconds": end - begin,
-        }
+        measured = {"requests": len(waits), "p50": share(waits, 0.5), "p99": share(waits, 0.99), "seconds": end - begin}
+        figures |= {f"{phase}_{name}": value for name, value in {**measured, **stalled}.items()}
     return figures
 
 
-def handler(records: int, rounds: int) -> None:
-    runs = [measure_handler(records, 4.0) for _ in range(rounds)]
+def handler(records: int, rounds: int, alone: float) -> None:
+    runs = [measure_handler(records, alone) for _ in range(rounds)]
     medians = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
     print(f"a handler at {RATE} requests/s, without and beside a run of {records:,} records (median of {rounds})")
-    columns = ("requests", "p50", "p99", "stall_p99", "stall_worst", "seconds")
+    columns = ("requests", "p50", "p99", "stall_p99", "stall_worst", "own_p99", "own_worst", "seconds")
     print(" " * 8 + "".join(f"{column:>13}" for column in columns) + "   (times in ms)")
     for phase in ("alone", "beside"):
         print(f"{phase:8}" + "".join(f"{medians[f'{phase}_{column}']:>13.2f}" for column in columns))
@@ -258,7 +264,7 @@ def main() -> None:
     options.add_argument("--records", type=int, default=1_000_000)
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--port", type=int, help=argparse.SUPPRESS)
-    options.add_argument("--alone", type=float, help=argparse.SUPPRESS)
+    options.add_argument("--alone", type=float, default=4.0, help="seconds without the bulk run")
     options.add_argument("--seconds", type=float, help=argparse.SUPPRESS)
     chosen = options.parse_args()
     match chosen.part:
@@ -269,7 +275,7 @@ def main() -> None:
         case "visit":
             asyncio.run(visit(chosen.port, chosen.seconds))
     if chosen.part in ("all", "handler"):
-        handler(chosen.records, chosen.rounds)
+        handler(chosen.records, chosen.rounds, chosen.alone)
     if chosen.part in ("all", "trigger"):
         trigger(chosen.rounds * 3)
 
