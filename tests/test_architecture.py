@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1] / PACKAGE
 LAYERS = (
     "errors",
     "clock",
+    "cancelling",
     "models",
     "logs",
     "recipients",
@@ -28,6 +29,7 @@ LAYERS = (
     "pacing",
     "transport",
     "journal",
+    "cancelling",
     "delivery",
     "splitting",
     "books",

@@ -29,6 +29,18 @@ class Seen:
     """Bytes of bodies read, whole or not."""
     ended: asyncio.Event = attrs.field(factory=asyncio.Event)
     """Set when a connection is over."""
+    _changed: asyncio.Event = attrs.field(factory=asyncio.Event)
+
+    def note(self, head: bytes, body: bytes) -> None:
+        """Take down a request."""
+        self.requests.append((head, body))
+        self._changed.set()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Return as soon as ``condition()`` holds; it is asked again at each request."""
+        while not condition():
+            self._changed.clear()
+            await self._changed.wait()
 
 
 @attrs.define(eq=False)
@@ -48,7 +60,7 @@ class Peer:
         head = await self.head()
         found = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
         body = await self.reader.readexactly(int(found[1]) if found else 0)
-        self.seen.requests.append((head, body))
+        self.seen.note(head, body)
         self.seen.received += len(body)
         return head, body
 
@@ -109,3 +121,25 @@ async def serving(script: Script, *, tls: bool = False) -> AsyncIterator[Seen]:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+
+
+APPENDED = b'{"status": 1, "message": "Data Appended"}'
+
+
+async def obliging(peer: Peer) -> None:
+    """Accept every append."""
+    while True:
+        await peer.request()
+        await peer.answer("200 OK", APPENDED)
+
+
+async def garbage(peer: Peer) -> None:
+    """Answer with what is not HTTP."""
+    await peer.request()
+    peer.writer.write(b"\x16\x03\x01 this is not HTTP\r\n\r\n")
+
+
+async def silence(peer: Peer) -> None:
+    """Take the request, and say nothing."""
+    await peer.request()
+    await asyncio.Event().wait()

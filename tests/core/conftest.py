@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -55,3 +56,11 @@ async def client_of() -> AsyncIterator[Callable[..., MobizClient]]:
 @pytest.fixture
 async def client(sandbox: Sandbox, client_of: Callable[..., MobizClient]) -> MobizClient:
     return client_of(sandbox)
+
+
+@pytest.fixture
+def deaf() -> Iterator[str]:
+    """A socket that is bound and does not listen."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"

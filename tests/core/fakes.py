@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import attrs
 
-from mobiz_async import RetryPolicy
+from mobiz_async import BulkReport, RetryPolicy
 from mobiz_async.client import MobizClient
 from mobiz_async.testing import FakeClock
 from mobiz_async.verdicts import Attempt, Failure, Stage
@@ -90,6 +90,18 @@ def client_on(network: Network, clock: FakeClock | None = None, **settings: Any)
     network.now = clock.monotonic
     settings.setdefault("retry", RetryPolicy())
     return MobizClient(transport=network, clock=clock, **settings)
+
+
+async def agen(items: Any) -> AsyncIterator[Any]:
+    """An async source that never waits."""
+    for item in items:
+        yield item
+
+
+def counts(report: BulkReport) -> dict[str, int]:
+    """The headings of a report that are not empty."""
+    names = ("accepted", "rejected", "not_sent", "unknown", "skipped")
+    return {name: getattr(report, name) for name in names if getattr(report, name)}
 
 
 class Gate:

@@ -1,4 +1,4 @@
-"""Records that cannot go: a clear error that names row and field and shows no number; or skipped, counted, and the rest goes."""
+"""Records that cannot go: an error by row and field that shows no number; or they are skipped, and the rest goes."""
 
 from __future__ import annotations
 

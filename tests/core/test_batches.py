@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from fakes import Gate, Network, accepted, client_on, failed, numbers, replied
+from fakes import Gate, Network, accepted, agen, client_on, failed, numbers, replied
 
 from mobiz_async import (
     AuthenticationError,
@@ -68,11 +68,6 @@ async def test_nothing_is_no_request() -> None:
         report = await client.trigger_many("key", [])
 
     assert (report.batches, report.requests, report.ok, network.count) == ((), 0, True, 0)
-
-
-async def agen(items: Any) -> AsyncIterator[Any]:
-    for item in items:
-        yield item
 
 
 @pytest.mark.parametrize("source", [iter, agen])
@@ -169,9 +164,12 @@ async def test_batches_that_were_waiting_when_the_rest_was_stopped_are_not_sent(
         gate.open.set()
         report = await task
 
-    assert [
-        b.outcome for b in report.batches
-    ] == [Outcome.ACCEPTED, Outcome.REJECTED, Outcome.ACCEPTED, Outcome.NOT_SENT]
+    assert [b.outcome for b in report.batches] == [
+        Outcome.ACCEPTED,
+        Outcome.REJECTED,
+        Outcome.ACCEPTED,
+        Outcome.NOT_SENT,
+    ]
     assert (network.count, report.read) == (3, 40)
 
 

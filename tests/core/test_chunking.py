@@ -152,8 +152,8 @@ def test_the_chunks_of_a_source_depend_on_nothing_but_its_records(lengths, size:
         expected[-1].append(one)
 
     for held_for in (0.0, 1.0):
-        ticks = itertools.count(step=held_for)
-        chunks, _ = asyncio.run(drained(kind(records), size=size, most=most, timer=lambda: next(ticks)))
+        timer = itertools.count(step=held_for).__next__
+        chunks, _ = asyncio.run(drained(kind(records), size=size, most=most, timer=timer))
 
         assert [b"[" + b",".join(one) + b"]" for one in expected] == [bytes(chunk.body) for chunk in chunks]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -39,9 +38,9 @@ async def test_an_accepted_request_is_one_attempt() -> None:
     delivery = await made.deliver(REQUEST, Lane.BULK)
 
     assert (delivery.judged.verdict, delivery.attempts, network.count) == (Verdict.ACCEPTED, 1, 1)
-    assert [
-        (e.operation, e.outcome, e.verdict, e.status, e.records, e.attempt, e.bytes) for e in events
-    ] == [("SendBulkMessages", Outcome.ACCEPTED, "accepted", 200, 5, 1, 2)]
+    assert [(e.operation, e.outcome, e.verdict, e.status, e.records, e.attempt, e.bytes) for e in events] == [
+        ("SendBulkMessages", Outcome.ACCEPTED, "accepted", 200, 5, 1, 2)
+    ]
 
 
 async def test_attempts_go_on_with_backoff_until_they_are_used_up() -> None:
@@ -77,7 +76,7 @@ async def test_the_hooks_come_before_the_first_byte_and_after_each_verdict() -> 
         told.append(("after", judged.verdict))
 
     made, network, _ = deliverer(lambda request, n: UNREACHABLE if n == 1 else accepted(request))
-    await made.deliver(REQUEST, Lane.BULK, hooks=Hooks(before, after, lambda stage: told.append(stage)))
+    await made.deliver(REQUEST, Lane.BULK, hooks=Hooks(before, after, told.append))
 
     assert told == [
         ("before", 0),
@@ -186,7 +185,7 @@ async def test_an_unknown_goes_again_only_where_it_was_asked_for(resend: bool) -
 async def test_an_outage_of_a_server_that_was_reached_is_waited_out_by_the_patient(
     patient: bool, attempts: int
 ) -> None:
-    made, network, _ = deliverer(
+    made, _, _ = deliverer(
         lambda request, n: UNREACHABLE if 1 < n <= 31 else accepted(request), pace=Pace(breaker_threshold=1)
     )
     await made.deliver(REQUEST, Lane.BULK)
@@ -245,8 +244,7 @@ async def test_the_log_tells_what_the_events_do_and_nothing_secret(
     assert (level == logging.DEBUG) is any("SendBulkMessages" in record.getMessage() for record in caplog.records)
 
 
-@pytest.mark.parametrize("build", [lambda made: repr(made), lambda made: repr(REQUEST)])
-def test_nothing_of_the_request_shows(build: Callable[[Any], str]) -> None:
+def test_nothing_of_the_request_shows() -> None:
     made, _, _ = deliverer()
 
-    assert "list_id" not in build(made)
+    assert "list_id" not in repr(made) + repr(REQUEST)

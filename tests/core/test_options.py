@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from itertools import pairwise
 from typing import Any
 
 import attrs
@@ -72,6 +73,6 @@ def test_a_keyword_that_does_not_exist_is_a_type_error() -> None:
 def test_every_option_says_what_it_means() -> None:
     lines = inspect.getsource(BulkOptions).splitlines()
     fields = {field.name for field in attrs.fields(BulkOptions)}
-    said = {line.split(":")[0].strip() for line, after in zip(lines, lines[1:], strict=False) if '"""' in after}
+    said = {line.split(":")[0].strip() for line, after in pairwise(lines) if '"""' in after}
 
     assert fields <= said

@@ -1,4 +1,4 @@
-"""The keys never show, and neither do recipients: not in an exception, its causes, a traceback, a log, a repr, a pickle."""
+"""Neither keys nor recipients show: not in an exception, its causes, a traceback, a log, a repr, a pickle."""
 
 from __future__ import annotations
 
@@ -97,6 +97,11 @@ def everything_about(error: BaseException) -> str:
     return "\n".join(shown)
 
 
+def errors_in(result: Any) -> list[BaseException]:
+    chunks = getattr(result, "failures", None) or getattr(result, "batches", ())
+    return [chunk.error for chunk in chunks if chunk.error is not None]
+
+
 def spellings(text: str) -> set[str]:
     return {text, quote(text), quote(text, safe=""), json.dumps(text)[1:-1]}
 
@@ -151,9 +156,7 @@ async def test_nothing_shows_whatever_goes_wrong(hidden: Sandbox, watch: Watch, 
     if error is not None:
         assert isinstance(error, MobizError)
         shown.append(everything_about(error))
-    for chunk in getattr(result, "failures", None) or getattr(result, "batches", ()):
-        if chunk.error is not None:
-            shown.append(everything_about(chunk.error))
+    shown += map(everything_about, errors_in(result))
     assert_free("\n".join(shown), of=(*KEYS, NUMBER, MESSAGE))
     assert watch.events
 
@@ -180,7 +183,7 @@ async def test_nothing_shows_when_the_server_quotes_it_back(watch: Watch, operat
 
     async def script(peer: Peer) -> None:
         while True:
-            head, body = await peer.request()
+            head, _ = await peer.request()
             url = head.split(b" ")[1].decode()
             said = f"Could not pass on {url} ({API_KEY}, {SUBSCRIPTION_KEY}) for {NUMBER} and +27 82 999 8877"
             value = {
@@ -199,8 +202,7 @@ async def test_nothing_shows_when_the_server_quotes_it_back(watch: Watch, operat
         result, error = await outcome_of(OPERATIONS[operation](client))
 
     shown = [repr(result), repr(pickle.dumps(result)), watch.written(), everything_about(error) if error else ""]
-    for chunk in getattr(result, "failures", None) or getattr(result, "batches", ()):
-        shown.append(everything_about(chunk.error) if chunk.error else "")
+    shown += map(everything_about, errors_in(result))
     assert_free("\n".join(shown), of=(*KEYS, NUMBER, "82 999 8877"))
 
 

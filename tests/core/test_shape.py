@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import datetime
+import datetime as dt
 import decimal
 import enum
 import json
@@ -198,8 +198,8 @@ def test_a_record_that_contains_itself_is_refused() -> None:
         "",
         "emoji 🎉",
         decimal.Decimal("1.50"),
-        datetime.datetime(2027, 1, 1, tzinfo=datetime.UTC),
-        datetime.date(2027, 1, 1),
+        dt.datetime(2027, 1, 1, tzinfo=dt.UTC),
+        dt.date(2027, 1, 1),
         uuid.UUID(int=5),
         Colour.RED,
         [1, "a"],
@@ -245,7 +245,7 @@ def test_the_fast_path_lets_through_what_a_look_at_each_record_would(slices, fie
         staged = learning(list(one), range(len(one)))
         fresh = [shape_stage(field)([record], range(row, row + 1)) for row, record in enumerate(one)]
 
-        assert [row for row in staged.rows] == [row for each in fresh for row in each.rows]
+        assert list(staged.rows) == [row for each in fresh for row in each.rows]
         assert [(p.row, p.field, p.reason) for p in staged.problems] == [
             (p.row, p.field, p.reason) for each in fresh for p in each.problems
         ]

@@ -1,0 +1,185 @@
+"""Bulk runs that are watched, iterated, left early, and resumed."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from collections.abc import Callable
+
+import pytest
+from fakes import Gate, Network, accepted, client_on, counts, failed, replied, rows
+
+from mobiz_async import (
+    ChunkOutcome,
+    MemoryJournal,
+    MobizClient,
+    Outcome,
+    StopReason,
+)
+from mobiz_async.sandbox import Fault, Faults, Injection, Sandbox
+from mobiz_async.testing import FakeClock
+from mobiz_async.verdicts import Failure, Stage
+
+Make = Callable[..., MobizClient]
+
+
+# Watching a run
+
+
+async def test_outcomes_come_as_they_are_known_with_their_records() -> None:
+    network = Network(lambda request, n: accepted(request) if n != 2 else replied(400))
+    async with client_on(network) as client, client.bulk("1", rows(30), chunk_size=10, concurrency=1) as run:
+        seen: list[ChunkOutcome] = [chunk async for chunk in run]
+        report = await run.finish()
+
+    assert [(c.index, c.outcome) for c in seen] == [(0, Outcome.ACCEPTED), (1, Outcome.REJECTED), (2, Outcome.ACCEPTED)]
+    assert [*enumerate(rows(20)[10:], 11)] == list(seen[1].records())
+    assert (list(seen[0].records()), [chunk.body for chunk in report.failures]) == ([], [None])
+
+
+async def test_iterating_twice_or_after_the_end_ends_at_once() -> None:
+    async with client_on(Network()) as client, client.bulk("1", rows(30), chunk_size=10) as run:
+
+        async def indices() -> list[int]:
+            return [chunk.index async for chunk in run]
+
+        first = await asyncio.wait_for(indices(), 10)
+        second = await asyncio.wait_for(indices(), 10)
+        await run.finish()
+        third = await asyncio.wait_for(indices(), 10)
+
+    assert (sorted(first), second, third) == ([0, 1, 2], [], [])
+
+
+async def test_finish_lets_an_iteration_elsewhere_end() -> None:
+    gate = Gate()
+    network = Network(lambda request, n: gate.passed(accepted(request)))
+    async with client_on(network) as client, client.bulk("1", rows(30), chunk_size=10) as run:
+
+        async def indices() -> list[int]:
+            return [chunk.index async for chunk in run]
+
+        iterating = asyncio.create_task(indices())
+        finishing = asyncio.create_task(run.finish())
+        await gate.until_waiting(1)
+        gate.open.set()
+        report = await finishing
+        await asyncio.wait_for(iterating, 10)
+
+    assert report.accepted == 30
+
+
+async def test_a_run_goes_on_only_as_fast_as_it_is_iterated() -> None:
+    network = Network()
+    clock = FakeClock()
+    async with client_on(network, clock) as client, client.bulk("1", rows(1_000), chunk_size=10, concurrency=2) as run:
+        await clock.settle()
+        unwatched = network.count
+        outcomes = aiter(run)
+        for _ in range(4):
+            await anext(outcomes)
+        await clock.settle()
+        watched = network.count
+        report = await run.finish()
+
+    assert (unwatched <= 6, watched <= unwatched + 5, report.chunks) == (True, True, 100)
+
+
+async def test_leaving_the_block_early_stops_the_run_and_finishes_what_is_in_flight() -> None:
+    network = Network()
+    async with client_on(network) as client, client.bulk("1", rows(1_000), chunk_size=10, concurrency=2) as run:
+        async for _ in run:
+            break
+
+    assert (run.report.stopped, network.count <= 6) == (StopReason.ASKED, True)
+    assert run.report.accepted == 10 * network.count
+
+
+async def test_an_error_in_the_block_stops_the_run_and_goes_on_its_way() -> None:
+    network = Network()
+    async with client_on(network) as client:
+        run = None
+        with pytest.raises(KeyError):
+            async with client.bulk("1", rows(1_000), chunk_size=10, concurrency=2) as run:
+                raise KeyError
+
+    assert run.report.stopped is StopReason.ASKED
+    assert run.report.read == run.report.accepted + run.report.not_sent
+
+
+async def test_stats_are_live_and_a_run_shows_them() -> None:
+    gate = Gate()
+    network = Network(lambda request, n: accepted(request) if n == 1 else gate.passed(accepted(request)))
+    async with client_on(network) as client, client.bulk("1", rows(100), chunk_size=10, concurrency=2) as run:
+        await gate.until_waiting(2)
+        stats = (run.stats.accepted, run.stats.in_flight, run.stats.requests)
+        shown = repr(run)
+        gate.open.set()
+        await run.finish()
+
+    assert stats == (10, 2, 3)
+    assert "BulkRun of list 1" in shown
+    assert "2782" not in shown
+    assert run.stats.in_flight == 0
+
+
+async def test_the_report_holds_the_first_and_the_last_failures_and_exact_totals() -> None:
+    async with client_on(Network(lambda request, n: replied(400))) as client:
+        report = await client.send_bulk("1", rows(100), chunk_size=1, failures_kept=2, concurrency=1)
+
+    assert (
+        [chunk.index for chunk in report.failures],
+        report.failed_chunks,
+        report.rejected,
+    ) == ([0, 1, 98, 99], 100, 100)
+
+
+async def test_a_report_survives_pickling() -> None:
+    async with client_on(Network(lambda request, n: replied(400))) as client:
+        report = await client.send_bulk("1", rows(10))
+
+    assert counts(report) == counts(pickle.loads(pickle.dumps(report)))
+
+
+# With a journal, as far as the run itself is concerned
+
+
+async def test_the_same_call_with_the_same_journal_sends_only_what_is_left() -> None:
+    journal = MemoryJournal()
+    network = Network(lambda request, n: accepted(request) if n < 3 else replied(401))
+    async with client_on(network) as client:
+        first = await client.send_bulk("1", rows(50), chunk_size=10, concurrency=1, journal=journal)
+        network.answer = accepted
+        second = await client.send_bulk("1", rows(50), chunk_size=10, concurrency=1, journal=journal)
+
+    assert (first.accepted, first.rejected, first.stopped) == (20, 10, StopReason.CREDENTIALS)
+    assert (counts(second), second.resumed, network.count) == ({"accepted": 40, "rejected": 10}, 30, 5)
+
+
+async def test_a_chunk_an_earlier_run_left_unknown_is_kept_unknown() -> None:
+    journal = MemoryJournal()
+    network = Network(lambda request, n: accepted(request) if n != 2 else failed())
+    async with client_on(network) as client:
+        await client.send_bulk("1", rows(30), chunk_size=10, concurrency=1, journal=journal)
+        report = await client.send_bulk("1", rows(30), chunk_size=10, concurrency=1, journal=journal)
+
+    assert (counts(report), report.resumed, network.count) == ({"accepted": 20, "unknown": 10}, 30, 3)
+
+
+async def test_what_an_earlier_run_left_unknown_stays_so_when_its_resend_was_not_sent() -> None:
+    journal = MemoryJournal()
+    network = Network(lambda request, n: failed())
+    async with client_on(network) as client:
+        await client.send_bulk("1", rows(10), journal=journal)
+        network.answer = lambda request, n: failed(Stage.CONNECTING, Failure.CONNECT)
+        report = await client.send_bulk("1", rows(10), journal=journal, on_unknown="resend")
+        network.answer = accepted
+        again = await client.send_bulk("1", rows(10), journal=journal)
+
+    assert (counts(report), counts(again)) == ({"unknown": 10}, {"unknown": 10})
+
+
+async def test_slow_answers_do_not_matter(client: MobizClient, sandbox: Sandbox) -> None:
+    sandbox.faults = Faults.always(Injection(Fault.SLOW_ANSWER, delay=0.001))
+
+    assert (await client.send_bulk("1", rows(30), chunk_size=10)).accepted == 30
