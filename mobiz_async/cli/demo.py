@@ -37,10 +37,10 @@ _DEFINITION = {"Number": "msisdn", "Name": "text", "Message": "text"}
 _MAPPING = {
     "Number": "cell",
     "Name": "first_name",
-    "Message": "Hi {first_name}, your parcel is at our {town} counter. Reply STOP to opt out.",
+    "Message": "Hi {first_name}, your parcel is in {town}.",
 }
 _GRACE = 10.0
-_IN_FLIGHT = 4
+_IN_FLIGHT = 3
 """Enough for a server that is near; what is in flight is what takes memory."""
 _WRITER = (sys.executable, "-m", "mobiz_async.cli.spellings")
 _KIBIBYTES_PER_UNIT = 1 if sys.platform != "darwin" else 1 / 1024
