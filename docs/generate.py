@@ -110,10 +110,15 @@ def error_tree() -> str:
     return "```text\n" + "".join(f"{line[4:]}\n" for line in lines) + "```\n"
 
 
+def _exception(name: str) -> str:
+    # Nobody but the library makes them: without the arguments, what they mean is easier to find.
+    return f".. autoexception:: mobiz_async.{name}()\n   :show-inheritance:\n   :class-doc-from: class\n"
+
+
 def error_classes() -> str:
     """Return the directives that document each exception."""
     names = [name for name in errors.__all__ if name != "Reason"]
-    entries = "".join(f".. autoexception:: mobiz_async.{name}\n   :show-inheritance:\n" for name in names)
+    entries = "".join(_exception(name) for name in names)
     return "```{eval-rst}\n.. currentmodule:: mobiz_async\n\n" + entries + "```\n"
 
 
