@@ -16,6 +16,7 @@ be lost again unseen. Exit status 1 for either.
 """
 
 import argparse
+import compileall
 import concurrent.futures
 import json
 import os
@@ -100,20 +101,19 @@ def _instructions(scenario: str, tree: Path) -> int:
     return int(line.split()[-1].replace(",", ""))
 
 
-def weighed(tree: Path = ROOT, scenarios: Sequence[str] = tuple(_MADE_BY)) -> Costs:
-    """Count the processor's instructions under valgrind, in ratio to the yardstick's. About a minute on two cores."""
+def weighed(revision: str | None = None, scenarios: Sequence[str] = tuple(_MADE_BY)) -> Costs:
+    """Count the processor's instructions under valgrind, in ratio to the yardstick's. About a minute on two cores.
+
+    Of the package as it is, or at a git revision; of the benchmarks as they are. What is counted is a copy, compiled
+    beforehand: a file that is edited meanwhile would be compiled while it is counted.
+    """
     if shutil.which("valgrind") is None:
         sys.exit("valgrind is not installed: apt-get install valgrind")
     needed = sorted({_YARDSTICK, "make", *scenarios, *(_MADE_BY[scenario] for scenario in scenarios)})
-    # Once without counting: what is compiled now, and not while it is counted, does not tell one run from the next.
-    subprocess.run(
-        [sys.executable, "-m", "benchmarks.cost", "make", "--records", "10"],
-        cwd=tree,
-        env=_environment(tree),
-        timeout=_PATIENCE,
-        check=True,
-    )
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        tree = Path(folder)
+        _copy(tree, revision)
+        compileall.compile_dir(folder, quiet=1)
         found = dict(zip(needed, pool.map(lambda scenario: _instructions(scenario, tree), needed), strict=True))
     yardstick = found[_YARDSTICK] - found["make"]
     return {
@@ -124,16 +124,16 @@ def weighed(tree: Path = ROOT, scenarios: Sequence[str] = tuple(_MADE_BY)) -> Co
     }
 
 
-def weighed_at(revision: str) -> Costs:
-    """The same of the package as it was at a git revision, measured by the benchmarks as they are now."""
-    with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder)
-        archive = subprocess.run(
-            ["git", "archive", revision, "mobiz_async"], cwd=ROOT, capture_output=True, check=True, timeout=_PATIENCE
-        )
-        subprocess.run(["tar", "-x", "-C", folder], input=archive.stdout, check=True, timeout=_PATIENCE)
-        shutil.copytree(ROOT / "benchmarks", tree / "benchmarks")
-        return weighed(tree)
+def _copy(tree: Path, revision: str | None) -> None:
+    sources = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "benchmarks", tree / "benchmarks", ignore=sources)
+    if revision is None:
+        shutil.copytree(ROOT / "mobiz_async", tree / "mobiz_async", ignore=sources)
+        return
+    archive = subprocess.run(
+        ["git", "archive", revision, "mobiz_async"], cwd=ROOT, capture_output=True, check=True, timeout=_PATIENCE
+    )
+    subprocess.run(["tar", "-x", "-C", str(tree)], input=archive.stdout, check=True, timeout=_PATIENCE)
 
 
 def recorded() -> dict[str, dict[str, float]]:
@@ -169,7 +169,7 @@ def main() -> None:
     options.add_argument("--update", action="store_true", help="record what is found")
     given = options.parse_args()
     if given.against:
-        sys.exit(verdict(weighed_at(given.against), weighed(), given.against))
+        sys.exit(verdict(weighed(given.against), weighed(), given.against))
     found = {**counted(), **(weighed() if given.instructions else {})}
     if given.update:
         record(found)

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
 
 import pytest
 
@@ -128,7 +128,7 @@ def test_only_what_became_dearer_fails_against_a_revision(
     assert "main" in capsys.readouterr().out
 
 
-def test_recording_leaves_other_versions_alone(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recording_leaves_other_versions_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "costs.json"
     path.write_text(json.dumps({"3.10": {"a: record calls": 1.0}, guard.VERSION: {"b: record calls": 2.0}}), "utf-8")
     monkeypatch.setattr(guard, "RECORDED", path)
@@ -138,4 +138,29 @@ def test_recording_leaves_other_versions_alone(tmp_path: Any, monkeypatch: pytes
     assert guard.recorded() == {
         "3.10": {"a: record calls": 1.0},
         guard.VERSION: {"b: record calls": 2.0, "c: record calls": 3.0},
+    }
+
+
+VALGRIND = """#!/bin/sh
+for scenario in "$@"; do :; done
+case "$scenario" in
+    make) refs=1,000;; make-instances) refs=1,100;; encode) refs=3,000;; checks) refs=6,000;; instances) refs=8,100;;
+esac
+echo "==1== I   refs:      $refs" >&2
+"""
+
+
+def test_instructions_are_in_ratio_to_encoding_without_the_making(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "valgrind"
+    program.write_text(VALGRIND, "utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+
+    found = guard.weighed(scenarios=("checks", "instances"))
+
+    assert found == {
+        "checks: instructions, in ratio to encoding": 2.5,
+        "instances: instructions, in ratio to encoding": 3.5,
     }
