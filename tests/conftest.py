@@ -12,6 +12,11 @@ import pytest
 from aiohttp import ClientResponse
 from aioresponses import aioresponses
 from aioresponses.core import RequestMatch
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says something about the machine, not about the rule.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(autouse=True)

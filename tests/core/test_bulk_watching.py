@@ -11,11 +11,14 @@ from fakes import Gate, Network, accepted, client_on, counts, failed, replied, r
 
 from mobiz_async import (
     ChunkOutcome,
+    JournalError,
     MemoryJournal,
     MobizClient,
     Outcome,
+    SourceChangedError,
     StopReason,
 )
+from mobiz_async.journal.protocol import Intent, Settlement
 from mobiz_async.sandbox import Fault, Faults, Injection, Sandbox
 from mobiz_async.testing import FakeClock
 from mobiz_async.verdicts import Failure, Stage
@@ -183,3 +186,89 @@ async def test_slow_answers_do_not_matter(client: MobizClient, sandbox: Sandbox)
     sandbox.faults = Faults.always(Injection(Fault.SLOW_ANSWER, delay=0.001))
 
     assert (await client.send_bulk("1", rows(30), chunk_size=10)).accepted == 30
+
+
+async def test_a_source_that_has_changed_ends_the_run_before_anything_of_it_is_sent() -> None:
+    journal = MemoryJournal()
+    network = Network(lambda request, n: accepted(request) if n < 3 else replied(401))
+    async with client_on(network) as client:
+        await client.send_bulk("1", rows(50), chunk_size=10, concurrency=1, journal=journal)
+        changed = rows(50)
+        changed[14]["Message"] = "new"
+        with pytest.raises(SourceChangedError, match="record 15 differs") as raised:
+            await client.send_bulk("1", changed, chunk_size=10, concurrency=1, journal=journal)
+
+    assert (raised.value.row, network.count, raised.value.report.accepted) == (15, 3, 14)
+
+
+async def test_a_source_that_has_become_shorter_has_changed() -> None:
+    journal = MemoryJournal()
+    async with client_on(Network()) as client:
+        await client.send_bulk("1", rows(50), chunk_size=10, journal=journal)
+        with pytest.raises(SourceChangedError, match="record 31 differs"):
+            await client.send_bulk("1", rows(30), chunk_size=10, journal=journal)
+
+
+@pytest.mark.parametrize("options", [{"chunk_size": 5}, {"common": {"Message": "new"}}, {"max_chunk_bytes": 5_000}])
+async def test_a_journal_of_another_run_is_refused_before_anything_is_sent(options: dict) -> None:
+    journal = MemoryJournal()
+    network = Network()
+    async with client_on(network) as client:
+        await client.send_bulk("1", rows(10), journal=journal)
+        with pytest.raises(JournalError, match="belongs to another run"):
+            await client.send_bulk("1", rows(10), journal=journal, **options)
+        with pytest.raises(JournalError, match="different list id"):
+            await client.send_bulk("2", rows(10), journal=journal)
+
+    assert network.count == 1
+
+
+class FullDisk(MemoryJournal):
+    """A journal that fails at its n-th write of one kind."""
+
+    def __init__(self, failing: str, at: int) -> None:
+        super().__init__()
+        self._failing, self._at = failing, at
+
+    def _count(self, kind: str) -> None:
+        if kind == self._failing:
+            self._at -= 1
+            if self._at <= 0:
+                raise JournalError("the disk is full")
+
+    async def intend(self, intent: Intent) -> None:
+        self._count("intend")
+        await super().intend(intent)
+
+    async def settle(self, settlement: Settlement) -> bool:
+        self._count("settle")
+        return await super().settle(settlement)
+
+
+@pytest.mark.parametrize(("failing", "posts"), [("intend", 2), ("settle", 3)])
+async def test_a_journal_that_fails_ends_the_run_and_nothing_goes_out_without_it(failing: str, posts: int) -> None:
+    network = Network()
+    async with client_on(network) as client:
+        with pytest.raises(JournalError, match="disk is full") as raised:
+            await client.send_bulk("1", rows(100), chunk_size=10, concurrency=1, journal=FullDisk(failing, 3))
+
+    report = raised.value.report
+    assert (posts, StopReason.JOURNAL, report.read) == (
+        network.count,
+        report.stopped,
+        report.accepted + report.not_sent,
+    )
+    assert report.accepted == 10 * posts
+
+
+async def test_a_journal_in_use_is_refused() -> None:
+    journal = MemoryJournal()
+    gate = Gate()
+    async with client_on(Network(lambda request, n: gate.passed(accepted(request)))) as client:
+        task = asyncio.create_task(client.send_bulk("1", rows(10), journal=journal))
+        await gate.until_waiting(1)
+        with pytest.raises(JournalError, match="in use"):
+            await client.send_bulk("1", rows(10), journal=journal)
+        gate.open.set()
+
+        assert (await task).accepted == 10
