@@ -8,6 +8,7 @@ are not sent to anybody.
 
 from __future__ import annotations
 
+import re
 import string
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -20,6 +21,9 @@ __all__ = ["FieldSource", "build_from_mappings", "build_from_rows", "field_sourc
 
 Build = Callable[[Iterable[Any]], list[dict[str, Any]]]
 """Makes records of rows. It raises ValueError, KeyError or TypeError at the first row that has not the right shape."""
+
+
+_RECIPIENT_DATA = re.compile(r"(?:\d[\s().-]*){5}|@").search
 
 
 @attrs.frozen
@@ -90,7 +94,12 @@ def _field_source(field: str, value: str, header: Sequence[str] | None) -> Field
 
 
 def _those_there(header: Sequence[str] | None) -> str:
-    return f"; there are: {', '.join(header)}" if header else ""
+    if not header:
+        return ""
+    if any(map(_RECIPIENT_DATA, header)):
+        # Names like these are no names: the file has no header, and its first row is somebody's number.
+        return "; the first row holds data, so the file seems to have no header"
+    return f"; there are: {', '.join(header)}"
 
 
 def build_from_rows(header: Sequence[str], sources: Sequence[FieldSource], *, typed: bool = False) -> Build:
