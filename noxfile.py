@@ -84,7 +84,7 @@ EXTRAS = ("", "cli", "phones", "parquet", "excel", "zstd", "otel", "prometheus",
 @nox.session
 def package(session: nox.Session) -> None:
     """Wheel and sdist: what is in them, each extra on each Python that is found, the quickstart, the typed API."""
-    session.install("build", "twine")
+    session.install("build", "twine", "virtualenv")
     built = Path(session.create_tmp()) / "dist"
     shutil.rmtree(built, ignore_errors=True)
     session.run("python", "-m", "build", "--outdir", str(built))
@@ -111,7 +111,7 @@ def _environment(session: nox.Session, python: str, *requirements: str) -> Path:
     """Make an empty environment with ``requirements``; return its folder of commands."""
     folder = Path(session.create_tmp()).absolute() / "environment"
     shutil.rmtree(folder, ignore_errors=True)
-    session.run(python, "-m", "venv", str(folder), external=True, silent=True)
+    session.run("virtualenv", "--quiet", "--python", python, str(folder))
     commands = folder / ("Scripts" if sys.platform == "win32" else "bin")
     quiet = ("--quiet", "--disable-pip-version-check")
     session.run(str(commands / "python"), "-m", "pip", "install", *quiet, *requirements, external=True, silent=True)

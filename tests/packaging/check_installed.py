@@ -50,7 +50,7 @@ def main() -> None:
     if {"cli", "all"}.isdisjoint(extras):
         assert (ran.returncode, ran.stderr) == (2, "the mobiz command needs: pip install 'mobiz-async[cli]'\n"), ran
     else:
-        assert (ran.returncode, ran.stdout.split()[0]) == (0, "mobiz,"), ran
+        assert (ran.returncode, ran.stdout.split()[0]) == (0, "mobiz"), ran
     sys.stdout.write(f"{sys.version.split()[0]} {' '.join(extras) or 'no extra'}: works\n")
 
 
