@@ -279,3 +279,16 @@ def test_plain_http_elsewhere_has_to_be_asked_for_by_name() -> None:
 
 def test_a_transport_shows_its_address_and_no_key(transport_to: Make) -> None:
     assert repr(transport_to("https://api.mobiz.co")) == "AiohttpTransport('https://api.mobiz.co')"
+
+
+async def test_however_many_addresses_are_used_each_request_has_its_own(transport_to: Make) -> None:
+    """URLs are kept, since parsing them is a sizeable part of a small request's cost; not for ever."""
+    async with serving(obliging) as seen:
+        transport = transport_to(seen.url)
+        for n in [*range(300), 0]:
+            await posted(transport, trigger_request(f"key-{n}", b"{}"))
+        await transport.aclose()
+
+    asked = [head.split(b"trigger_key=")[1].split(b"&")[0] for head, _ in seen.requests]
+    assert asked == [b"key-%d" % n for n in [*range(300), 0]]
+    assert len(transport._urls) <= 256

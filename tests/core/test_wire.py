@@ -296,3 +296,10 @@ def test_what_a_server_says_is_shown_without_numbers_and_urls(said: object, expe
 @pytest.mark.parametrize("operation", Operation)
 def test_triggers_and_schedules_share_one_reply(operation: Operation) -> None:
     assert operation.is_trigger is (operation in (Operation.TRIGGER, Operation.SCHEDULE))
+
+
+@pytest.mark.parametrize("missing", [{"Status": "SUBMITTED"}, {"Message_Id": "m-1"}, {}])
+def test_a_status_may_lack_a_field(missing: dict) -> None:
+    (found,) = answer({"Result_Code": 3, "Message_Status": [missing]}).messages
+
+    assert (missing.get("Message_Id"), missing.get("Status")) == (found.message_id, found.status)
