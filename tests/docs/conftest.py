@@ -9,8 +9,10 @@ sys.path[:0] = [str(DOCS), str(DOCS / "_ext")]
 
 
 @pytest.fixture
-def commands(tmp_path: Path) -> Path:
+def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with ``mobiz`` and ``python`` of this environment, whatever is on the path."""
+    for name in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"):  # what the pages run is measured elsewhere
+        monkeypatch.delenv(name, raising=False)
     folder = tmp_path / "bin"
     folder.mkdir()
     program = "import sys; from mobiz_async.cli import main; sys.argv[0] = 'mobiz'; sys.exit(main())"
