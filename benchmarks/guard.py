@@ -16,19 +16,18 @@ be lost again unseen. Exit status 1 for either.
 """
 
 import argparse
-import compileall
 import concurrent.futures
 import json
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).parents[1]
+from benchmarks.snapshot import ROOT, environment, snapshot
+
 RECORDED = Path(__file__).with_name("costs.json")
 TOLERANCE = 0.10
 NEGLIGIBLE = {"record opcodes": 0.5, "record calls": 0.05}
@@ -67,17 +66,11 @@ def compare(recorded: Costs, found: Costs) -> tuple[list[Difference], list[Diffe
     return dearer, cheaper
 
 
-def _environment(tree: Path) -> dict[str, str]:
-    """Return an environment in which nothing else watches, and sets have the same order each time."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("COV", "PYTHON"))}
-    return {**kept, "PYTHONHASHSEED": "0", "PYTHONPATH": str(tree), "PYTHONSAFEPATH": "1"}
-
-
 def counted(tree: Path = ROOT) -> Costs:
     """Count Python's instructions and calls, in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.cost"]
     done = subprocess.run(
-        command, cwd=tree, env=_environment(tree), capture_output=True, text=True, timeout=_PATIENCE, check=True
+        command, cwd=tree, env=environment(tree), capture_output=True, text=True, timeout=_PATIENCE, check=True
     )
     return flat(json.loads(done.stdout))
 
@@ -95,7 +88,7 @@ def _instructions(scenario: str, tree: Path) -> int:
     command = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
     command += [sys.executable, "-m", "benchmarks.cost", scenario]
     done = subprocess.run(
-        command, cwd=tree, env=_environment(tree), capture_output=True, text=True, timeout=_PATIENCE, check=True
+        command, cwd=tree, env=environment(tree), capture_output=True, text=True, timeout=_PATIENCE, check=True
     )
     line = next(line for line in done.stderr.splitlines() if "refs:" in line)
     return int(line.split()[-1].replace(",", ""))
@@ -110,10 +103,7 @@ def weighed(revision: str | None = None, scenarios: Sequence[str] = tuple(_MADE_
     if shutil.which("valgrind") is None:
         sys.exit("valgrind is not installed: apt-get install valgrind")
     needed = sorted({_YARDSTICK, "make", *scenarios, *(_MADE_BY[scenario] for scenario in scenarios)})
-    with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        tree = Path(folder)
-        _copy(tree, revision)
-        compileall.compile_dir(folder, quiet=1)
+    with snapshot(revision) as tree, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         found = dict(zip(needed, pool.map(lambda scenario: _instructions(scenario, tree), needed), strict=True))
     yardstick = found[_YARDSTICK] - found["make"]
     return {
@@ -122,18 +112,6 @@ def weighed(revision: str | None = None, scenarios: Sequence[str] = tuple(_MADE_
         )
         for scenario in scenarios
     }
-
-
-def _copy(tree: Path, revision: str | None) -> None:
-    sources = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "benchmarks", tree / "benchmarks", ignore=sources)
-    if revision is None:
-        shutil.copytree(ROOT / "mobiz_async", tree / "mobiz_async", ignore=sources)
-        return
-    archive = subprocess.run(
-        ["git", "archive", revision, "mobiz_async"], cwd=ROOT, capture_output=True, check=True, timeout=_PATIENCE
-    )
-    subprocess.run(["tar", "-x", "-C", str(tree)], input=archive.stdout, check=True, timeout=_PATIENCE)
 
 
 def recorded() -> dict[str, dict[str, float]]:

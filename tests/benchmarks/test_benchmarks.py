@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks import charts, course, figures, guard, report
+from benchmarks import charts, course, figures, report, snapshot
 from benchmarks.charts import Bar
 from benchmarks.field import ALL, BULK, LIMIT, SINGLES
 
@@ -20,7 +20,7 @@ NEEDS = {"httpx": "httpx", "requests": "requests", "elastic": "elasticsearch", "
 
 @pytest.fixture(scope="module")
 def port():
-    with course.sink() as number:
+    with course.sink(snapshot.ROOT) as number:
         yield number
 
 
@@ -30,7 +30,7 @@ def test_a_contender_sends_everything_and_measures_itself(name: str, port: int) 
     pytest.importorskip(NEEDS.get(name, "aiohttp"))
     single = name in {contender.name for contender in SINGLES}
 
-    measured = course.once(name, 200 if single else 20_000, port)
+    measured = course.once(name, 200 if single else 20_000, port, snapshot.ROOT)
 
     assert {"rate", "cpu"} <= measured.keys()
     assert min(measured.values()) > 0
@@ -38,7 +38,12 @@ def test_a_contender_sends_everything_and_measures_itself(name: str, port: int) 
 
 def test_the_sink_ends_with_whoever_started_it() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.sink"], cwd=guard.ROOT, input="", capture_output=True, timeout=20, check=True
+        [sys.executable, "-m", "benchmarks.sink"],
+        cwd=snapshot.ROOT,
+        input="",
+        capture_output=True,
+        timeout=20,
+        check=True,
     )
 
     assert done.stdout.strip().isdigit()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from benchmarks import guard
+from benchmarks import guard, snapshot
 
 # What is put in front of the shape of records, in a process of its own: a call for each record, or for each slice.
 _INJECTED = """
@@ -34,11 +34,11 @@ print(cost.json.dumps({{scenario: cost.costs(scenario) for scenario in {scenario
 """
 
 
-def _counted_with(touching: str, *scenarios: str) -> guard.Costs:
+def _counted_with(tree: Path, touching: str, *scenarios: str) -> guard.Costs:
     done = subprocess.run(
         [sys.executable, "-c", _INJECTED.format(touching=touching, scenarios=scenarios)],
-        cwd=guard.ROOT,
-        env=guard._environment(guard.ROOT),
+        cwd=tree,
+        env=snapshot.environment(tree),
         capture_output=True,
         text=True,
         timeout=60,
@@ -55,8 +55,15 @@ def _known() -> Mapping[str, float]:
 
 
 @pytest.fixture(scope="module")
-def counted() -> guard.Costs:
-    return guard.counted()
+def tree() -> Iterator[Path]:
+    """A copy, so that all of these tests count the same, also while somebody is at work on it."""
+    with snapshot.snapshot() as copy:
+        yield copy
+
+
+@pytest.fixture(scope="module")
+def counted(tree: Path) -> guard.Costs:
+    return guard.counted(tree)
 
 
 def test_no_record_chunk_or_message_costs_more_than_is_recorded(counted: guard.Costs) -> None:
@@ -69,14 +76,14 @@ def test_no_record_chunk_or_message_costs_more_than_is_recorded(counted: guard.C
     assert dearer == [], "\n".join(map(str, dearer))
 
 
-def test_two_countings_agree_to_the_last_instruction(counted: guard.Costs) -> None:
-    again = guard.counted()
+def test_two_countings_agree_to_the_last_instruction(tree: Path, counted: guard.Costs) -> None:
+    again = guard.counted(tree)
 
     assert counted == again
 
 
-def test_one_more_call_for_each_record_is_caught(counted: guard.Costs) -> None:
-    found = _counted_with("list(map(touch, records))", "mappings", "checks")
+def test_one_more_call_for_each_record_is_caught(tree: Path, counted: guard.Costs) -> None:
+    found = _counted_with(tree, "list(map(touch, records))", "mappings", "checks")
 
     dearer, _ = guard.compare(counted, found)
 
@@ -88,8 +95,8 @@ def test_one_more_call_for_each_record_is_caught(counted: guard.Costs) -> None:
     } == {difference.what for difference in dearer}
 
 
-def test_one_more_call_for_each_slice_of_records_passes(counted: guard.Costs) -> None:
-    found = _counted_with("touch(records)", "mappings", "checks")
+def test_one_more_call_for_each_slice_of_records_passes(tree: Path, counted: guard.Costs) -> None:
+    found = _counted_with(tree, "touch(records)", "mappings", "checks")
 
     assert guard.compare(counted, found) == ([], [])
 
