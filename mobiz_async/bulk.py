@@ -22,6 +22,7 @@ from typing import Protocol, Self
 import attrs
 
 from mobiz_async.books import Books
+from mobiz_async.cancelling import outlast
 from mobiz_async.chunk_life import ChunkLife, Piece, Sender
 from mobiz_async.chunking import Chunk, Chunker
 from mobiz_async.delivery import Deliverer
@@ -81,7 +82,7 @@ class BulkRun:
         self._room.set()
         self._watched = True
         self._task: asyncio.Task[None] | None = None
-        self._in_hand: Chunk | None = None
+        self._in_hand: list[Chunk] = []
         self._started = 0.0
         self.report: BulkReport | None = None
         """The balanced books, once the run is over."""
@@ -166,7 +167,7 @@ class BulkRun:
             await asyncio.wait([self._task])
         except asyncio.CancelledError:
             self._task.cancel()
-            await _outlast(self._task)
+            await outlast(self._task)
             raise
         if not self._task.cancelled():
             self._task.result()
@@ -196,10 +197,10 @@ class BulkRun:
         finally:
             tasks = (reader, *workers)
             closing = asyncio.create_task(self._close(sender, resuming, _end(*tasks, halt, timer)))
-            cancelled = await _outlast(closing)
+            cancelled = await outlast(closing)
             closing.result()
-            if cancelled:
-                raise asyncio.CancelledError
+            if cancelled is not None:
+                raise cancelled
         for task in tasks:
             if not task.cancelled():
                 task.result()
@@ -251,20 +252,22 @@ class BulkRun:
         meter = Meter(rate) if rate is not None else None
         slots = asyncio.Semaphore(self._concurrency)
         try:
-            while (chunk := await self._chunker.next()) is not None:
-                self._in_hand = chunk
-                known = await self._recall(chunk) if resuming else ()
-                if meter is not None:
-                    await self._clock.sleep(max(0.0, meter.ready_at - self._clock.monotonic()))
-                    meter.take(self._clock.monotonic(), chunk.count)
-                await slots.acquire()
-                self._books.stats.chunks += 1
-                self._in_hand = None
-                worker = asyncio.create_task(_life_of(chunk, sender).live(known), name="mobiz_async.worker")
-                workers.add(worker)
-                worker.add_done_callback(lambda done: self._retire(workers, slots, done))
-                if chunk.index == 0:
-                    await asyncio.wait([worker])
+            last_known = await self._last_known() if resuming else -1
+            while (known := await self._next(last_known)) is not None:
+                while self._in_hand:
+                    chunk = self._in_hand[0]
+                    if meter is not None:
+                        await self._clock.sleep(max(0.0, meter.ready_at - self._clock.monotonic()))
+                        meter.take(self._clock.monotonic(), chunk.count)
+                    await slots.acquire()
+                    self._books.stats.chunks += 1
+                    del self._in_hand[0]
+                    life = _life_of(chunk, sender).live(() if self._in_hand else known)
+                    worker = asyncio.create_task(life, name="mobiz_async.worker")
+                    workers.add(worker)
+                    worker.add_done_callback(lambda done: self._retire(workers, slots, done))
+                    if chunk.index == 0:
+                        await asyncio.wait([worker])
             if self._chunker.error is not None:
                 self._stop(StopReason.SOURCE, self._chunker.error)
             elif resuming:
@@ -277,13 +280,25 @@ class BulkRun:
             self._stop(StopReason.ERROR)
             raise
 
+    async def _next(self, last_known: int) -> tuple[Part, ...] | None:
+        """Read until the chunks in hand may go; return what is known of the last of them, or None at the end.
+
+        A chunk that an earlier run passed by is held until the next one which that run knew shows that the source is
+        the same: else a record that has moved from that one into this one could go out twice.
+        """
+        while (chunk := await self._chunker.next()) is not None:
+            self._in_hand.append(chunk)
+            known = await self._recall(chunk) if chunk.index <= last_known else ()
+            if known or chunk.index > last_known:
+                return known
+        return None
+
     async def _settle_leftover(self, sender: Sender, resuming: bool) -> None:
         """Settle what was read and never handed to a worker: not sent, or what an earlier run has settled."""
         if not self._halt.is_set() or self._stopped is StopReason.ERROR:
             return
-        leftover = [self._in_hand] if self._in_hand is not None else []
         with contextlib.suppress(JournalError):  # then nothing is known, and the books count them as not sent
-            for chunk in [*leftover, *self._chunker.rest()]:
+            for chunk in [*self._in_hand, *self._chunker.rest()]:
                 recalled = await self._journal.recall(chunk.index, chunk.body) if resuming else None
                 await _life_of(chunk, sender).live(_parts_within(recalled, chunk))
 
@@ -295,6 +310,9 @@ class BulkRun:
             rows = (row for first, length in chunk.rows for row in range(first, first + length))
             raise SourceChangedError(next(itertools.islice(rows, known.differs, None), self._chunker.read + 1))
         return known.parts
+
+    async def _last_known(self) -> int:
+        return max([part.index async for part in self._journal.parts()], default=-1)
 
     async def _check_source_is_whole(self) -> None:
         async for part in self._journal.parts():
@@ -366,14 +384,3 @@ async def _end(*tasks: asyncio.Task[None] | asyncio.Task[bool]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
-
-
-async def _outlast(task: asyncio.Task[None]) -> bool:
-    """Wait until ``task`` is done, whatever happens; return whether this was cancelled meanwhile."""
-    cancelled = False
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError:
-            cancelled = True
-    return cancelled

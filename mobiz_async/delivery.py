@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import attrs
 
+from mobiz_async.cancelling import outlast
 from mobiz_async.clock import Clock
 from mobiz_async.logs import level_of
 from mobiz_async.models import AttemptEvent, EventHook, Outcome, RetryPolicy
@@ -307,16 +308,14 @@ async def _first(
     first, second = asyncio.ensure_future(wanted), asyncio.ensure_future(other)
     try:
         await asyncio.wait((first, second), return_when=asyncio.FIRST_COMPLETED)
-        await _end(first, second)
-    except BaseException:
-        await _end(first, second)
+        cancelled = None
+    except asyncio.CancelledError as error:
+        cancelled = error
+    first.cancel()
+    second.cancel()
+    cancelled = await outlast(first, second) or cancelled
+    if cancelled is not None:
         if not first.cancelled() and first.exception() is None:
             discard(first.result())
-        raise
+        raise cancelled
     return None if first.cancelled() else first.result()
-
-
-async def _end(*tasks: asyncio.Future[Any]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)

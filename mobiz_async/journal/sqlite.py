@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 
 import attrs
 
+from mobiz_async.cancelling import outlast
 from mobiz_async.errors import JournalError
 from mobiz_async.journal.protocol import (
     ChunkState,
@@ -212,14 +213,12 @@ class SQLiteJournal:
 
     async def _connected(self, *, create: bool) -> sqlite3.Connection:
         opening = asyncio.ensure_future(asyncio.to_thread(self._connect, create=create))
-        try:
-            return await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            # The thread goes on all the same, and what it opens would keep the file locked.
-            await asyncio.wait([opening])
+        if (cancelled := await outlast(opening)) is not None:
+            # The thread went on all the same, and what it opened would keep the file locked.
             if opening.exception() is None:
                 opening.result().close()
-            raise
+            raise cancelled
+        return opening.result()
 
     def _connect(self, *, create: bool) -> sqlite3.Connection:
         try:
@@ -336,11 +335,10 @@ class SQLiteJournal:
         writer, self._writer = self._writer, None
         if writer is None:
             return
-        try:
-            await asyncio.shield(asyncio.ensure_future(asyncio.to_thread(_finish, writer)))
-        except asyncio.CancelledError:
-            await asyncio.to_thread(writer.join)
-            raise
+        finishing = asyncio.ensure_future(asyncio.to_thread(_finish, writer))
+        if (cancelled := await outlast(finishing)) is not None:
+            raise cancelled
+        finishing.result()
 
 
 def _parts_of(db: sqlite3.Connection, index: int) -> list[Part]:
