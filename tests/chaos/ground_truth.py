@@ -46,15 +46,6 @@ def check(
     assert not set(applied) - set(states), "something was applied that the source does not have"
 
 
-def check_order(parts: Iterable[Part]) -> None:
-    """Raise AssertionError unless the chunks that the journal knows are the first ones of the source, without a gap.
-
-    A gap could hide a changed source: its chunk would go out before a later one shows that something differs.
-    """
-    known = sorted({part.index for part in parts})
-    assert known == list(range(len(known))), "the journal skips a chunk"
-
-
 def count(states: Mapping[str, ChunkState]) -> collections.Counter[ChunkState]:
     """Return how many records are in each state."""
     return collections.Counter(states.values())

@@ -94,8 +94,9 @@ class Range:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shooting(tmp_path_factory) -> AsyncIterator[Range]:
-    folder = tmp_path_factory.mktemp("kills")
+async def shooting(quick_folder) -> AsyncIterator[Range]:
+    folder = quick_folder / "kills"
+    folder.mkdir()
     log = folder / "applied.log"
     senders: asyncio.Queue[Senders] = asyncio.Queue()
     async with (

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+import msgspec
 import pytest
 
 from mobiz_async import MobizClient
 from mobiz_async.errors import JournalError, SourceChangedError
-from mobiz_async.journal import ChunkState, summarize
+from mobiz_async.journal import ChunkState, Event, summarize
+from mobiz_async.journal.protocol import Intent, Settlement
 from mobiz_async.models import OnUnknown, RetryPolicy, StopReason, Timeouts
 from mobiz_async.pacing import Pace
 from mobiz_async.sandbox import Fault, Faults, Injection, Sandbox
@@ -322,3 +324,45 @@ async def test_a_source_that_cannot_be_closed_does_not_keep_the_journal(sandbox,
     journal = shelf.journal()
     assert await journal.open(None) is True
     await journal.close()
+
+
+@pytest.fixture
+def skip_a_chunk(send, shelf):
+    """Leave a journal that knows chunks 0 and 2, as when one overtook the other before a kill."""
+
+    async def skip() -> None:
+        await send(SOURCE[:4])
+        journal = shelf.journal()
+        await journal.open(None)
+        body = msgspec.json.encode([{"Number": number} for number in SOURCE[8:12]])
+        await journal.intend(Intent(2, 0, 4, ((9, 4),), "earlier", 0.0, body))
+        await journal.settle(Settlement(2, 0, "earlier", Event.ACCEPT, 0.0))
+        await journal.close()
+
+    return skip
+
+
+async def test_a_chunk_that_was_passed_by_goes_when_resumed(sandbox, send, skip_a_chunk):
+    await skip_a_chunk()
+
+    report = await send()
+
+    assert (report.accepted, report.resumed) == (18, 8)
+    assert sorted(sandbox.applied("1")) == sorted({*SOURCE} - {*SOURCE[8:12]})
+    assert set(sandbox.applied("1").values()) == {1}
+
+
+@pytest.mark.parametrize(("changed", "row"), [([*SOURCE[:4], *SOURCE[5:]], 9), (SOURCE[:8], 9), (SOURCE[:6], 7)])
+async def test_a_chunk_that_was_passed_by_is_held_until_the_source_is_known_to_be_the_same(
+    sandbox, send, skip_a_chunk, changed, row
+):
+    """Where one record is gone from it, the first of the next chunk moves up into it, and has been sent already."""
+    await skip_a_chunk()
+    before = len(sandbox.requests)
+
+    with pytest.raises(SourceChangedError) as caught:
+        await send(changed)
+
+    assert (caught.value.row, len(sandbox.requests)) == (row, before)
+    report = caught.value.report
+    assert report.read == report.accepted + report.not_sent
