@@ -30,7 +30,7 @@ def facts() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return {
-        "mobiz_async": f"{importlib.metadata.version('mobiz-async')}, revision {revision() or 'unknown'}",
+        "mobiz_async": f"revision {revision() or 'unknown'}",
         "processor": f"{_field('/proc/cpuinfo', 'model name')}, {os.cpu_count()} cores, {shown}",
         "system": f"{platform.system()} {platform.release()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}"

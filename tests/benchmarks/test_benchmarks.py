@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks import charts, course, figures, report, snapshot
+from benchmarks import charts, course, figures, machine, report, snapshot
 from benchmarks.charts import Bar
 from benchmarks.field import ALL, BULK, LIMIT, SINGLES
 
@@ -162,3 +162,10 @@ def test_results_can_be_drawn_again_from_json(found) -> None:
 
 def test_names_of_contenders_are_distinct() -> None:
     assert len({contender.title for contender in (*BULK, *SINGLES)}) == len(BULK) + len(SINGLES)
+
+
+def test_the_machine_says_what_it_is() -> None:
+    facts = machine.facts()
+
+    assert list(facts) == ["mobiz_async", "processor", "system", "python", "libraries", "load"]
+    assert all(facts.values())
