@@ -19,13 +19,15 @@
         │   └── PayloadTooLargeError     the body is larger than the gateway takes (413)
         └── OutcomeUnknownError   it may have been applied: ask the vendor before sending it again
 
-No exception holds a key, a phone number, a message or any other part of a record; each can be pickled and copied.
+No exception holds a key, a phone number, a message or any other part of a record; each can be pickled and copied. What
+a server says in words is shown without numbers, addresses, URLs and whatever it puts in quotes.
 Once a bulk run has begun, an error that ends it carries the balanced report in ``report``.
 """
 
 from __future__ import annotations
 
 import enum
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -52,6 +54,9 @@ __all__ = [
     "SourceError",
     "ThrottledError",
 ]
+
+
+_NUMBER_LIKE = re.compile(r"(?:\d[\s().-]*){6}").search
 
 
 class Reason(enum.StrEnum):
@@ -112,6 +117,8 @@ class InvalidRecordError(MobizError):
 
     def __init__(self, row: int, field: str | None, reason: Reason | str) -> None:
         """Name the record by its row, the field (None for the record itself) and the reason."""
+        if field is not None and _NUMBER_LIKE(field):
+            field = "[number]"  # a file without a header has its first recipient's number for a field name
         where = f"record {row:,}" if field is None else f"record {row:,}, field {field!r}"
         super().__init__(f"{where}: {reason}")
         self.row = row

@@ -172,9 +172,12 @@ class Answer:
     raw: Any = attrs.field(default=None, repr=False)
 
 
-# What the API says in words may quote a recipient's number or a whole URL back; neither may reach an exception.
+# What the API says in words may quote a record or a whole URL back; neither may reach an exception.
+_QUOTED = re.compile(r"(?<!\w)(?:'[^']*'|\"[^\"]*\"|`[^`]*`|\u2018[^\u2019]*\u2019|\u201c[^\u201d]*\u201d)(?!\w)")
+_EMAIL = re.compile(r"\S+@\S+")
 _LONG_NUMBER = re.compile(r"\+?\d[\d\s().-]{5,}\d")
 _URL = re.compile(r"\S*(?:://|api_key=)\S*", re.IGNORECASE)
+_HIDDEN = ((_URL, "[url]"), (_EMAIL, "[address]"), (_QUOTED, "[quoted]"), (_LONG_NUMBER, "[number]"))
 _MESSAGE_LIMIT = 200
 _CODE = re.compile(r"\s*-?[0-9]{1,9}\s*")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -185,7 +188,9 @@ def _words(value: object) -> str | None:
         return None
     if value.isalpha():  # "Accepted": nothing to hide in it
         return value[:_MESSAGE_LIMIT]
-    return _LONG_NUMBER.sub("[number]", _URL.sub("[url]", value))[:_MESSAGE_LIMIT]
+    for pattern, stand_in in _HIDDEN:
+        value = pattern.sub(stand_in, value)
+    return value[:_MESSAGE_LIMIT]
 
 
 def _reference(value: object) -> str | None:
@@ -207,16 +212,8 @@ def _text(value: object) -> str | None:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) and value < 1 << 64 else None
 
 
-def _strict(value: Any, kind: Any) -> Any:
-    # cattrs' own hooks coerce silently: None would become the text "None", and a null id would pass for one.
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise TypeError(f"expected {kind.__name__}")
-    return value
-
-
+# Each field has a hook of its own: cattrs' coerce silently, and a null id would become the text "None".
 _converter = cattrs.Converter(detailed_validation=False)
-for _kind in (str, int, float, bool):
-    _converter.register_structure_hook(_kind, _strict)
 _structure_message = make_dict_structure_fn(
     MessageStatus,
     _converter,

@@ -1,0 +1,28 @@
+"""What a server says in words is shown without what it may quote of a record."""
+
+import pytest
+
+from mobiz_async import InvalidRecordError, Reason
+from mobiz_async.wire import Operation, Reply, encode, read
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("Invalid value 'Thandi' for Firstname", "Invalid value [quoted] for Firstname"),
+        ('"Hello Sipho" is too long', "[quoted] is too long"),
+        ("no such person: thandi@example.com", "no such person: [address]"),
+        ("number +27 82 123 4567 is barred", "number [number] is barred"),
+        ("see https://example.com/?api_key=k for help", "see [url] for help"),
+        ("Can't find it; don't retry", "Can't find it; don't retry"),
+        ("Rate limit is exceeded. Try again in 5 seconds.", "Rate limit is exceeded. Try again in 5 seconds."),
+    ],
+)
+def test_words_are_shown_without_what_they_quote(said, shown):
+    answer = read(Operation.APPEND, Reply(400, body=encode({"status": 0, "message": said})))
+    assert answer.message == shown
+
+
+def test_a_number_for_a_field_name_is_not_shown():
+    error = InvalidRecordError(1, "082 123 4567", Reason.MISSING)
+    assert (error.field, str(error)) == ("[number]", "record 1, field '[number]': missing")
