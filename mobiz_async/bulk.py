@@ -169,8 +169,9 @@ class BulkRun:
             self._task.cancel()
             await outlast(self._task)
             raise
-        if not self._task.cancelled():
-            self._task.result()
+        if not self._task.cancelled() and not self._raised and (error := self._task.exception()) is not None:
+            self._raised = True
+            raise error
 
     def _raise(self) -> None:
         if isinstance(self._error, _RAISED) and not self._raised:

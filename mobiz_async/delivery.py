@@ -214,21 +214,28 @@ class _Course:
         if at_once is not None:
             return at_once
         admit = self._with.pacer.admit(self._lane, self._request.records, concurrency=self._concurrency)
-        if self._halt is not None:
-            permit = await _first(admit, self._halt.wait(), _unused)
-            failure = Failure.STOPPED
-        elif self._with.policy.deadline is not None:
-            left = self._started + self._with.policy.deadline - self._with.clock.monotonic()
-            permit = await _first(admit, self._with.clock.sleep(max(0.0, left)), _unused)
-            failure = Failure.DEADLINE
-        else:
+        if self._halt is None and self._with.policy.deadline is None:
             return await admit
-        if permit is None:
-            return failure
-        if self._halt is not None and self._halt.is_set():
+        permit = await _first(admit, self._no_more(), _unused)
+        halted = self._halt is not None and self._halt.is_set()
+        if permit is not None and halted:
             permit.settle(None)
-            return failure
-        return permit
+        if halted:
+            return Failure.STOPPED
+        return permit if permit is not None else Failure.DEADLINE
+
+    async def _no_more(self) -> None:
+        """Return when no further attempt may begin: the run has ended, or the policy's deadline has passed."""
+        deadline = self._with.policy.deadline
+        if deadline is None and self._halt is not None:
+            await self._halt.wait()
+            return
+        assert deadline is not None
+        left = self._with.clock.sleep(max(0.0, self._started + deadline - self._with.clock.monotonic()))
+        if self._halt is None:
+            await left
+        else:
+            await _first(left, self._halt.wait())
 
     async def _post(self) -> Judged:
         if self._hooks is not _NO_HOOKS:
