@@ -42,7 +42,6 @@ REPLY_CAP = 1 << 20
 """Bytes of a reply that are read. The documented replies are below 100 KiB for 500 messages."""
 
 _SLICE = 1 << 16
-_BREATH = 4 * _SLICE
 # Idle connections are dropped before common servers drop them: a request that meets a closing connection is unknown.
 _KEEP_ALIVE = 15.0
 _HEADERS_KEPT = ("retry-after", "content-type")
@@ -162,9 +161,8 @@ class _Body(aiohttp.Payload):
                 for start in range(0, self._size, _SLICE):
                     await writer.write(view[start : start + _SLICE])
                     await writer.drain()
-                    if start % _BREATH == 0:
-                        # A peer that takes all at once would keep this loop from everything else in the process.
-                        await asyncio.sleep(0)
+                    # A peer that takes all at once would keep this loop from everything else in the process.
+                    await asyncio.sleep(0)
                     watch.reschedule(now() + self._stall)
         except TimeoutError:
             self.stalled = True
