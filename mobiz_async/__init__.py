@@ -28,15 +28,8 @@ from mobiz_async.errors import (
 from mobiz_async.journal import ChunkState, Journal, JournalSummary, MemoryJournal, Part, SQLiteJournal
 from mobiz_async.models import (
     MAX_RECORDS_PER_APPEND,
-    AppendReceipt,
-    AttemptEvent,
-    BatchOutcome,
-    BulkReport,
-    ChunkOutcome,
     Credentials,
     DataList,
-    EventHook,
-    MessageStatus,
     OnInvalid,
     OnRejected,
     OnUnknown,
@@ -44,14 +37,23 @@ from mobiz_async.models import (
     ResultCode,
     RetryPolicy,
     Secret,
-    Stats,
     StopReason,
     Timeouts,
-    TriggerReceipt,
-    TriggerReport,
 )
 from mobiz_async.options import BulkOptions
 from mobiz_async.pacing import Pace
+from mobiz_async.reports import (
+    AppendReceipt,
+    AttemptEvent,
+    BatchOutcome,
+    BulkReport,
+    ChunkOutcome,
+    EventHook,
+    MessageStatus,
+    Stats,
+    TriggerReceipt,
+    TriggerReport,
+)
 from mobiz_async.transport import AiohttpTransport, Transport
 
 __version__ = "0.1.0"

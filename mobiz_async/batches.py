@@ -11,8 +11,9 @@ from collections.abc import Awaitable, Callable
 from mobiz_async.chunking import Chunk, Chunker
 from mobiz_async.delivery import Deliverer, Delivery
 from mobiz_async.errors import InvalidRecordError, RequestError
-from mobiz_async.models import BatchOutcome, Outcome, TriggerReceipt, TriggerReport
+from mobiz_async.models import Outcome
 from mobiz_async.pacing import Lane
+from mobiz_async.reports import BatchOutcome, TriggerReceipt, TriggerReport
 from mobiz_async.verdicts import Verdict
 from mobiz_async.wire import trigger_request
 

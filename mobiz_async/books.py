@@ -5,8 +5,9 @@ from __future__ import annotations
 import attrs
 
 from mobiz_async.errors import MobizError
-from mobiz_async.models import BulkReport, ChunkOutcome, FirstAndLast, Outcome, Stats, StopReason
+from mobiz_async.models import Outcome, StopReason
 from mobiz_async.recipients.stages import Problem
+from mobiz_async.reports import BulkReport, ChunkOutcome, FirstAndLast, Stats
 
 __all__ = ["Books"]
 

@@ -29,9 +29,10 @@ from mobiz_async.delivery import Deliverer
 from mobiz_async.errors import InvalidRecordError, JournalError, MobizError, SourceChangedError, SourceError
 from mobiz_async.journal.protocol import ChunkState, Journal, Part, Recalled
 from mobiz_async.limits import Meter
-from mobiz_async.models import BulkReport, ChunkOutcome, OnInvalid, Stats, StopReason
+from mobiz_async.models import OnInvalid, StopReason
 from mobiz_async.options import BulkOptions
 from mobiz_async.recipients.stages import SKIPS, Problem
+from mobiz_async.reports import BulkReport, ChunkOutcome, Stats
 
 __all__ = ["BulkRun"]
 

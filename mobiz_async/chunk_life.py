@@ -27,8 +27,9 @@ import msgspec
 from mobiz_async.delivery import Deliverer, Delivery, Hooks
 from mobiz_async.errors import JournalError, MobizError, OutcomeUnknownError, RequestError
 from mobiz_async.journal.protocol import ChunkState, Event, Intent, Journal, Part, Settlement, event_of, split_rows
-from mobiz_async.models import ChunkOutcome, OnRejected, OnUnknown, Outcome, StopReason
+from mobiz_async.models import OnRejected, OnUnknown, Outcome, StopReason
 from mobiz_async.pacing import Lane
+from mobiz_async.reports import ChunkOutcome
 from mobiz_async.splitting import Search
 from mobiz_async.verdicts import Judged, Stage, Verdict
 from mobiz_async.wire import Operation, append_request

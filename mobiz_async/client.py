@@ -24,22 +24,18 @@ from mobiz_async.journal import MemoryJournal
 from mobiz_async.logs import from_environment as log_as_environment_asks
 from mobiz_async.models import (
     MAX_RECORDS_PER_APPEND,
-    AppendReceipt,
-    BulkReport,
     Credentials,
     DataList,
-    EventHook,
     Outcome,
     RetryPolicy,
     Secret,
     Timeouts,
-    TriggerReceipt,
-    TriggerReport,
     check_definition,
 )
 from mobiz_async.options import BulkOptions, BulkSettings
 from mobiz_async.pacing import Lane, Pace, Pacer
 from mobiz_async.recipients.shape import shape_stage
+from mobiz_async.reports import AppendReceipt, BulkReport, EventHook, TriggerReceipt, TriggerReport
 from mobiz_async.transport import AiohttpTransport, Transport, check_base_url
 from mobiz_async.wire import (
     Request,

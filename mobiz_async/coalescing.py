@@ -30,7 +30,7 @@ from typing import Any, Generic, Literal, Self, TypeVar
 import attrs
 
 from mobiz_async.errors import ConfigurationError, NotSentError, OutcomeUnknownError
-from mobiz_async.models import TriggerReceipt
+from mobiz_async.reports import TriggerReceipt
 
 __all__ = ["BatchQueue", "Coalescer", "Leftover", "Post"]
 

@@ -16,8 +16,9 @@ import attrs
 from mobiz_async.cancelling import outlast
 from mobiz_async.clock import Clock
 from mobiz_async.logs import level_of
-from mobiz_async.models import AttemptEvent, EventHook, Outcome, RetryPolicy
+from mobiz_async.models import Outcome, RetryPolicy
 from mobiz_async.pacing import Lane, Pacer, Permit
+from mobiz_async.reports import AttemptEvent, EventHook
 from mobiz_async.retrying import Again, Decision, Enough, decide, repeat
 from mobiz_async.transport import Transport
 from mobiz_async.verdicts import Attempt, Failure, Judged, Stage, Verdict, classify

@@ -31,7 +31,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mobiz_async.models import BulkReport, TriggerReport
+    from mobiz_async.reports import BulkReport, TriggerReport
 
 __all__ = [
     "AuthenticationError",

@@ -12,7 +12,8 @@ import sys
 from collections.abc import Mapping
 
 from mobiz_async.errors import ConfigurationError
-from mobiz_async.models import AttemptEvent, Outcome
+from mobiz_async.models import Outcome
+from mobiz_async.reports import AttemptEvent
 
 __all__ = ["LineFormatter", "from_environment", "level_of"]
 

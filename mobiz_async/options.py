@@ -11,8 +11,9 @@ from attrs.validators import and_, ge, gt, le, optional
 from mobiz_async.chunking import MAX_CHUNK_BYTES
 from mobiz_async.errors import ConfigurationError
 from mobiz_async.journal import Journal
-from mobiz_async.models import MAX_RECORDS_PER_APPEND, OnInvalid, OnRejected, OnUnknown, Stats
+from mobiz_async.models import MAX_RECORDS_PER_APPEND, OnInvalid, OnRejected, OnUnknown
 from mobiz_async.recipients.stages import Problem
+from mobiz_async.reports import Stats
 
 __all__ = ["BulkOptions", "BulkSettings"]
 

@@ -19,7 +19,7 @@ import msgspec
 from cattrs.gen import make_dict_structure_fn, override
 
 from mobiz_async.errors import ConfigurationError
-from mobiz_async.models import MessageStatus
+from mobiz_async.reports import MessageStatus
 
 __all__ = [
     "SUBSCRIPTION_HEADER",

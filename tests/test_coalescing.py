@@ -19,7 +19,7 @@ from mobiz_async.errors import (
     RequestError,
     ThrottledError,
 )
-from mobiz_async.models import MessageStatus, TriggerReceipt
+from mobiz_async.reports import MessageStatus, TriggerReceipt
 
 FOREVER = 3600.0
 

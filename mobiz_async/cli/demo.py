@@ -26,9 +26,10 @@ from mobiz_async.cli.screen import Screen, json_option, quiet_option
 from mobiz_async.cli.sending import conduct
 from mobiz_async.client import MobizClient
 from mobiz_async.errors import MobizError
-from mobiz_async.models import BulkReport, DataList
+from mobiz_async.models import DataList
 from mobiz_async.options import BulkSettings
 from mobiz_async.recipients.sources import open_recipients
+from mobiz_async.reports import BulkReport
 from mobiz_async.sandbox import SandboxProcess
 
 __all__ = ["Arrived", "demo", "peak_megabytes"]

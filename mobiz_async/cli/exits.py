@@ -18,9 +18,10 @@ from mobiz_async.errors import (
     SourceChangedError,
     SourceError,
 )
-from mobiz_async.models import BulkReport, StopReason
+from mobiz_async.models import StopReason
 from mobiz_async.recipients.files import SourceFileError
 from mobiz_async.recipients.stages import SKIPS
+from mobiz_async.reports import BulkReport
 
 __all__ = ["MEANING", "Exit", "exit_of_error", "exit_of_report", "exit_of_signal", "table"]
 

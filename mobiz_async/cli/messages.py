@@ -13,7 +13,8 @@ from rich.text import Text
 from mobiz_async.cli.account import client_from_environment
 from mobiz_async.cli.arguments import PlainCommand, assignments, definition, moment
 from mobiz_async.cli.screen import Screen, json_option, quiet_option
-from mobiz_async.models import DataList, TriggerReceipt
+from mobiz_async.models import DataList
+from mobiz_async.reports import TriggerReceipt
 
 __all__ = ["create_list", "schedule", "trigger"]
 

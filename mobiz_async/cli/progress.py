@@ -16,7 +16,7 @@ from rich.text import Text
 
 from mobiz_async.bulk import BulkRun
 from mobiz_async.cli.screen import Screen
-from mobiz_async.models import AttemptEvent, Stats
+from mobiz_async.reports import AttemptEvent, Stats
 
 __all__ = ["Progress", "Trouble", "View", "bar", "line"]
 

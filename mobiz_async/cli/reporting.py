@@ -12,7 +12,8 @@ from rich.text import Text
 
 from mobiz_async.cli.screen import plural
 from mobiz_async.errors import InvalidRecordError, MobizError, SourceChangedError
-from mobiz_async.models import BulkReport, ChunkOutcome, Outcome, StopReason
+from mobiz_async.models import Outcome, StopReason
+from mobiz_async.reports import BulkReport, ChunkOutcome
 
 __all__ = ["report_table", "report_value"]
 

@@ -19,11 +19,12 @@ from mobiz_async.cli.screen import Screen, plural
 from mobiz_async.client import MobizClient
 from mobiz_async.errors import InvalidRecordError, MobizError
 from mobiz_async.journal import SQLiteJournal
-from mobiz_async.models import BulkReport, ChunkOutcome, DataList, Outcome
+from mobiz_async.models import DataList, Outcome
 from mobiz_async.options import BulkSettings
 from mobiz_async.recipients.rejects import RejectsWriter
 from mobiz_async.recipients.sources import Recipients
 from mobiz_async.recipients.stages import SKIPS, Problem
+from mobiz_async.reports import BulkReport, ChunkOutcome
 
 __all__ = ["conduct", "send_order"]
 

@@ -6,7 +6,8 @@ import time
 from typing import TYPE_CHECKING
 
 from mobiz_async.integrations.extras import missing
-from mobiz_async.models import AttemptEvent, Outcome
+from mobiz_async.models import Outcome
+from mobiz_async.reports import AttemptEvent
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mobiz_async.integrations.extras import missing
-from mobiz_async.models import AttemptEvent
+from mobiz_async.reports import AttemptEvent
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry

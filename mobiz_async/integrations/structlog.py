@@ -8,7 +8,7 @@ import attrs
 
 from mobiz_async.integrations.extras import missing
 from mobiz_async.logs import level_of
-from mobiz_async.models import AttemptEvent
+from mobiz_async.reports import AttemptEvent
 
 __all__ = ["StructlogHook"]
 

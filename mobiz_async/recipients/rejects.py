@@ -18,9 +18,9 @@ from typing import Any, Self, TextIO
 import msgspec
 
 from mobiz_async.errors import ConfigurationError
-from mobiz_async.models import ChunkOutcome
 from mobiz_async.recipients.stages import Problem
 from mobiz_async.recipients.tables import REJECT_COLUMNS
+from mobiz_async.reports import ChunkOutcome
 
 __all__ = ["RejectsWriter"]
 

@@ -14,8 +14,8 @@ from conftest import TIMEOUT
 from mobiz_async.cli import demo as demonstration
 from mobiz_async.cli import spellings
 from mobiz_async.cli.demo import Arrived, peak_megabytes
-from mobiz_async.models import BulkReport
 from mobiz_async.recipients.phones import normalize
+from mobiz_async.reports import BulkReport
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import pytest
 from mobiz_async import errors
 from mobiz_async.cli.account import MissingKeyError
 from mobiz_async.cli.exits import MEANING, Exit, exit_of_error, exit_of_report, exit_of_signal
-from mobiz_async.models import BulkReport, StopReason
+from mobiz_async.models import StopReason
 from mobiz_async.recipients.files import SourceFileError
+from mobiz_async.reports import BulkReport
 
 
 def report(stopped: StopReason | None = None, **counts: int) -> BulkReport:

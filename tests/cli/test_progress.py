@@ -13,7 +13,8 @@ from rich.console import Console
 from mobiz_async.cli import progress
 from mobiz_async.cli.progress import Progress, Trouble, View, bar, line
 from mobiz_async.cli.screen import Screen
-from mobiz_async.models import AttemptEvent, Outcome, Stats
+from mobiz_async.models import Outcome
+from mobiz_async.reports import AttemptEvent, Stats
 
 
 def drawn(view: View, title: str = "spring.csv", *, color: bool = False) -> list[str]:

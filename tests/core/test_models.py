@@ -28,7 +28,7 @@ from mobiz_async import (
     TriggerReceipt,
     TriggerReport,
 )
-from mobiz_async.models import FirstAndLast
+from mobiz_async.reports import FirstAndLast
 
 
 @pytest.mark.parametrize("show", [repr, str, "{}".format, "%s".__mod__, "{!r:>30}".format])

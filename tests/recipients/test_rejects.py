@@ -8,10 +8,11 @@ import msgspec
 import pytest
 
 from mobiz_async.errors import ConfigurationError, Reason
-from mobiz_async.models import ChunkOutcome, Outcome
+from mobiz_async.models import Outcome
 from mobiz_async.recipients.rejects import RejectsWriter
 from mobiz_async.recipients.sources import open_recipients
 from mobiz_async.recipients.stages import Problem
+from mobiz_async.reports import ChunkOutcome
 
 RECORD = {"Number": "082", "Message": 'Hi, "T"\r\nSê 😀'}
 
