@@ -57,9 +57,7 @@ ONLY_IN = {
 }
 
 MOST_LINES = 400
-LONGER = {
-    "journal.sqlite": "one table's statements beside the code that runs them; it is being divided",
-}
+LONGER: dict[str, str] = {}
 
 
 @attrs.frozen

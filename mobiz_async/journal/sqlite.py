@@ -14,16 +14,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import logging
 import os
-import queue
 import sqlite3
-import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
-
-import attrs
 
 from mobiz_async.cancelling import outlast
 from mobiz_async.errors import JournalError
@@ -41,12 +36,11 @@ from mobiz_async.journal.protocol import (
     seal,
     step,
 )
+from mobiz_async.journal.writer import Writer
 
 __all__ = ["SCHEMA_VERSION", "SQLiteJournal"]
 
 T = TypeVar("T")
-
-_log = logging.getLogger("mobiz_async")
 
 APPLICATION_ID = 0x4D6F627A
 """Marks the file as a journal of ours ("Mobz")."""
@@ -67,8 +61,6 @@ _COLUMNS = (
     "body IS NOT NULL"
 )
 _BATCH = 200
-
-Job = Callable[[sqlite3.Connection], Any]
 
 
 def _part(row: tuple[Any, ...]) -> Part:
@@ -91,98 +83,6 @@ def _part(row: tuple[Any, ...]) -> Part:
     )
 
 
-@attrs.frozen(eq=False)
-class _Order:
-    job: Job
-    loop: asyncio.AbstractEventLoop
-    done: asyncio.Future[Any]
-
-
-def _deliver(done: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
-    if done.done():
-        return
-    if error is not None:
-        done.set_exception(error)
-    else:
-        done.set_result(result)
-
-
-class _Writer(threading.Thread):
-    """Owns the connection. Orders that wait together are done in one transaction."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        super().__init__(name="mobiz-journal", daemon=True)
-        self._connection = connection
-        self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
-        self._failed = False
-
-    async def call(self, job: Callable[[sqlite3.Connection], T]) -> T:
-        loop = asyncio.get_running_loop()
-        order = _Order(job, loop, loop.create_future())
-        self._orders.put(order)
-        result: T = await order.done
-        return result
-
-    def finish(self) -> None:
-        self._orders.put(None)
-
-    def run(self) -> None:
-        last = False
-        while not last:
-            orders = [self._orders.get()]
-            while not self._orders.empty():
-                orders.append(self._orders.get())
-            last = None in orders
-            self._work([order for order in orders if order is not None])
-        self._close()
-
-    def _work(self, orders: list[_Order]) -> None:
-        if not orders:
-            return
-        results: list[tuple[Any, BaseException | None]]
-        try:
-            self._refuse_after_failure()
-            self._connection.execute("BEGIN IMMEDIATE")
-            results = [self._one(order.job) for order in orders]
-            self._connection.execute("COMMIT")
-        except Exception as error:  # noqa: BLE001  whatever broke, the callers must hear of it, and nothing else goes in
-            self._failed = True
-            failure = error if isinstance(error, JournalError) else _failure(error)
-            results = [(None, failure)] * len(orders)
-            with contextlib.suppress(sqlite3.Error):
-                # The connection is given up either way; SQLite rolls back from its own journal at the next open.
-                self._connection.rollback()
-        for order, (result, error_) in zip(orders, results, strict=True):
-            if not order.loop.is_closed():
-                order.loop.call_soon_threadsafe(_deliver, order.done, result, error_)
-
-    def _refuse_after_failure(self) -> None:
-        if self._failed:
-            raise JournalError("the journal failed earlier; nothing more is written to it")
-
-    def _one(self, job: Job) -> tuple[Any, BaseException | None]:
-        try:
-            return job(self._connection), None
-        except JournalError as error:
-            # A refusal of ours, raised before anything was written: it concerns this order alone.
-            return None, error
-
-    def _close(self) -> None:
-        try:
-            if not self._failed:
-                _compact(self._connection)
-        except sqlite3.Error:
-            # Every commit is on the disk already; only the tidying up did not work.
-            _log.warning("the journal could not be compacted")
-        finally:
-            self._connection.close()
-
-
-def _failure(error: Exception) -> JournalError:
-    name = getattr(error, "sqlite_errorname", None) or type(error).__name__
-    return JournalError(f"the journal could not be written ({name}); nothing is sent without it")
-
-
 class SQLiteJournal:
     """A journal in the file ``path``, created readable by its owner only (0600).
 
@@ -193,7 +93,7 @@ class SQLiteJournal:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """Name the file; it is opened, or created, by the run."""
         self.path = Path(path)
-        self._writer: _Writer | None = None
+        self._writer: Writer | None = None
 
     def __repr__(self) -> str:
         return f"SQLiteJournal({os.fspath(self.path)!r})"
@@ -203,7 +103,7 @@ class SQLiteJournal:
         if self._writer is not None:
             raise JournalError("the journal is in use by another run")
         connection = await self._connected(create=identity is not None)
-        self._writer = _Writer(connection)
+        self._writer = Writer(connection, _compact)
         self._writer.start()
         try:
             return await self._call(lambda db: _begin(db, identity))
@@ -386,7 +286,7 @@ def _compact(db: sqlite3.Connection) -> None:
         db.execute("VACUUM")
 
 
-def _finish(writer: _Writer) -> None:
+def _finish(writer: Writer) -> None:
     writer.finish()
     writer.join()
 
