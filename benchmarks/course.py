@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine, snapshot
-from benchmarks.field import BULK, LIMIT, MEMORY, PEERS, SINGLES
+from benchmarks.field import BULK, LIMIT, MEMORY, NOISE, PEERS, SINGLES
 
 _PATIENCE = 180
 """Seconds after which a contender is given up."""
@@ -107,7 +107,9 @@ def run(
         def measure(name: str, count: int) -> dict[str, float]:
             return once(name, count, port, tree)
 
-        found["bulk"] = _in_turn(bulk, records, rounds, measure, tell)
+        turns = [*bulk, (NOISE, rounds)] if bulk else []
+        found["bulk"] = _in_turn(turns, records, rounds, measure, tell)
+        found["noise"] = found["bulk"].pop(NOISE, [])
         found["singles"] = _in_turn(singles, messages, peer_rounds if singles else 0, measure, tell)
         found["memory"] = {name: {} for name in MEMORY if wanted(name)}
         for size in sizes:

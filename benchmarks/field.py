@@ -54,6 +54,7 @@ SINGLES = (
     Contender("coalesced", "coalesce", "singles:coalesced"),
 )
 LIMIT = "limit"
+NOISE = "noise"
 LIMIT_TITLE = "the limit: make, encode, push"
 OURS = ("ours", "checks", "journal", "both", "everything", "numbers", "attrs", "single", "coalesced")
 ALL = {contender.name: contender for contender in (*BULK, *PEERS, *SINGLES)}

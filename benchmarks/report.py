@@ -83,6 +83,13 @@ def _limit(runs: Runs) -> str:
     )
 
 
+def _noise(runs: Runs) -> str:
+    return (
+        "What the machine adds: a loop that does nothing but work for a millisecond at a time had a stall p99 of"
+        f" {median(runs, '', 'p99'):.1f} ms and a worst one of {median(runs, '', 'worst'):.1f} ms in the same rounds."
+    )
+
+
 def _lost(found: Mapping[str, Any]) -> str:
     lost = [*losses(found["bulk"], "ours"), *losses(found["singles"], "single")]
     if not lost:
@@ -104,8 +111,10 @@ def text(found: Mapping[str, Any]) -> str:
     ]
     if runs:
         made += [f"### {found['records']:,} records, 10,000 a request", _rates(runs), _ratios(runs)]
-    if "limit" in runs:
+    if LIMIT in runs:
         made.append(_limit(runs))
+    if found["noise"]:
+        made.append(_noise({"": found["noise"]}))
     if any(memory.values()):
         made += ["### Peak memory of the process", _memory(memory)]
     if singles:

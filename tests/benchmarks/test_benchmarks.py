@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks import charts, course, figures, machine, report, snapshot
 from benchmarks.charts import Bar
-from benchmarks.field import ALL, BULK, LIMIT, SINGLES
+from benchmarks.field import ALL, BULK, LIMIT, NOISE, SINGLES
 
 SVG = "{http://www.w3.org/2000/svg}"
 NEEDS = {"httpx": "httpx", "requests": "requests", "elastic": "elasticsearch", "elastic-orjson": "orjson"}
@@ -34,6 +34,10 @@ def test_a_contender_sends_everything_and_measures_itself(name: str, port: int) 
 
     assert {"rate", "cpu"} <= measured.keys()
     assert min(measured.values()) > 0
+
+
+def test_what_the_machine_adds_to_stalls_is_measured(port: int) -> None:
+    assert {"p99", "worst"} == course.once(NOISE, 10_000, port, snapshot.ROOT).keys()
 
 
 def test_the_sink_ends_with_whoever_started_it() -> None:
@@ -67,6 +71,7 @@ def found():
             "ours": [_run(90.0), _run(100.0), _run(180.0)],
             "httpx": [_run(45.0, memory=20.0)],
         },
+        "noise": [{"p99": 1.2, "worst": 3.4}],
         "singles": {"single-by-hand": [_run(10.0)], "single": [_run(20.0)], "coalesced": [_run(300.0)]},
         "memory": {"ours": {"250000": 50.0, "1000000": 58.0}},
     }
