@@ -6,7 +6,8 @@
     leaves an intent without an outcome, which is *unknown* on resume: nobody can say what the server saw.
 4.  The POST. What it proved is judged by ``verdicts``.
 5.  The outcome is written: ``accepted`` and ``rejected`` are final, ``not sent`` makes the chunk pending again,
-    ``unknown`` stays until its owner settles it or asks for it to be sent again. A crash between the answer and this
+    ``unknown`` stays until its owner settles it or asks for it to be sent again (a refusal of the key or the address
+    says nothing about the chunk: it stays pending as well). A crash between the answer and this
     write leaves an unknown that in truth was settled: at most the chunks that were in flight, and never the other way.
 
 An outcome is written under the id of its attempt, so that one that comes late cannot overwrite a newer attempt's. The
@@ -375,5 +376,14 @@ class _AttemptOf:
 
     @property
     def event(self) -> Event:
-        """What the journal is told of it."""
-        return Event.HALVE if self.halve else event_of(self.outcome)
+        """What the journal is told of it.
+
+        A refusal that is about the caller and not about the chunk (a wrong key, a wrong address) leaves it pending: it
+        was not applied, and goes out when the run is resumed with the right one.
+        """
+        if self.halve:
+            return Event.HALVE
+        outcome = self.outcome
+        if outcome is Outcome.REJECTED and self.judged is not None and self.judged.verdict in _STOPS:
+            return Event.NOT_SENT
+        return event_of(outcome)
