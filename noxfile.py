@@ -13,6 +13,7 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["lint", "tests"]
 
 PYTHONS = ["3.11", "3.12", "3.13"]
+TWO_AT_ONCE = ("-n", "2", "--dist", "loadfile")
 
 
 @nox.session(venv_backend="none")
@@ -22,7 +23,7 @@ def check(session: nox.Session) -> None:
     for command in ("ruff check", "ruff format --check", "mypy"):
         session.run(*python, *command.split(), external=True)
     session.run(*python, "coverage", "erase", external=True)
-    session.run(*python, "coverage", "run", "-m", "pytest", *session.posargs, external=True)
+    session.run(*python, "coverage", "run", "-m", "pytest", *TWO_AT_ONCE, *session.posargs, external=True)
     session.run(*python, "coverage", "combine", "--quiet", external=True)
     session.run(*python, "coverage", "report", external=True)
 
@@ -33,7 +34,7 @@ def tests(session: nox.Session) -> None:
     session.install("-e", ".[test]")
     session.env["COVERAGE_FILE"] = f"{session.create_tmp()}/coverage"
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "run", "-m", "pytest", *TWO_AT_ONCE, *session.posargs)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 

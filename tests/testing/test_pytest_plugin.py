@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import entry_points
 
 import pytest
 
@@ -24,11 +25,14 @@ TESTS = """
 """
 
 
+# Where the package is installed, its entry point brings the plugin already, and twice is once too often.
+INSTALLED = any(point.name == "mobiz" for point in entry_points(group="pytest11"))
+PLUGIN = () if INSTALLED else ("-p", "pytest_mobiz_async")
+
+
 def run(pytester: pytest.Pytester, body: str, *arguments: str) -> pytest.RunResult:
     pytester.makepyfile(body)
-    return pytester.runpytest_subprocess(
-        "-p", "pytest_mobiz_async", "-p", "no:cacheprovider", "-W", "error", *arguments, timeout=60
-    )
+    return pytester.runpytest_subprocess(*PLUGIN, "-p", "no:cacheprovider", "-W", "error", *arguments, timeout=60)
 
 
 def asyncio_mode(mode: str) -> list[str]:
