@@ -9,7 +9,6 @@ workers that claim chunks and are fenced by attempt id, implements the same meth
 from __future__ import annotations
 
 import enum
-import hashlib
 import zlib
 from array import array
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -18,6 +17,7 @@ from typing import Protocol
 import attrs
 import msgspec
 
+from mobiz_async.chunking import digest
 from mobiz_async.errors import JournalError
 from mobiz_async.models import Outcome
 
@@ -228,12 +228,12 @@ _split = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 def seal(body: bytes | bytearray) -> Seal:
     """Return the seal of an encoded array of records."""
-    return Seal(hashlib.sha256(body).digest(), array("I", map(zlib.adler32, _split(body))).tobytes())
+    return Seal(digest(body), array("I", map(zlib.adler32, _split(body))).tobytes())
 
 
 def first_difference(known: Seal, body: bytes | bytearray) -> int | None:
     """Return the first record, from 0, in which ``body`` differs from what was sealed; None when it is the same."""
-    if hashlib.sha256(body).digest() == known.digest:
+    if digest(body) == known.digest:
         return None
     old, new = array("I", known.prints), array("I", seal(body).prints)
     same = (position for position, (a, b) in enumerate(zip(old, new, strict=False)) if a != b)
