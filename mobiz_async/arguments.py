@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterable, Iterable
 from typing import Any, Final
 
-from mobiz_async.chunking import ENCODING_ERRORS
+from mobiz_async.encoding import ENCODING_ERRORS, encode
 from mobiz_async.errors import ConfigurationError, InvalidRecordError, Reason
 from mobiz_async.models import DataList, Secret
 from mobiz_async.options import BulkOptions
@@ -15,7 +15,6 @@ from mobiz_async.recipients.intake import Intake
 from mobiz_async.recipients.shape import shape_stage
 from mobiz_async.recipients.sources import Recipients
 from mobiz_async.recipients.stages import Problem
-from mobiz_async.wire import encode
 
 __all__ = ["Records", "as_list", "as_secret", "intake_of", "key_of", "one_record", "raise_first"]
 

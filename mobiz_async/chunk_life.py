@@ -25,6 +25,7 @@ from collections.abc import Awaitable, Callable
 import attrs
 import msgspec
 
+from mobiz_async.chunking import split
 from mobiz_async.delivery import Deliverer, Delivery, Hooks
 from mobiz_async.errors import JournalError, MobizError, OutcomeUnknownError, RequestError
 from mobiz_async.journal.protocol import ChunkState, Event, Intent, Journal, Part, Settlement, event_of, split_rows
@@ -36,8 +37,6 @@ from mobiz_async.verdicts import Judged, Stage, Verdict
 from mobiz_async.wire import Operation, append_request
 
 __all__ = ["ChunkLife", "Piece", "Sender"]
-
-_split_records = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 _STOPS = {
     Verdict.AUTH_FAILED: StopReason.CREDENTIALS,
@@ -114,7 +113,7 @@ class ChunkLife:
             elif len(known) == 1:
                 await self._resume(whole, known[0])
             else:
-                records = _split_records(whole.body)
+                records = split(whole.body)
                 for part in known:
                     await self._resume(whole.cut(part.start, part.start + part.count, records), part)
         except JournalError as error:
@@ -151,7 +150,7 @@ class ChunkLife:
     async def _halve(self, piece: Piece, refused: Delivery) -> None:
         """Find the bad records of a refused piece by sending ranges of it (``OnRejected.SPLIT``)."""
         sender = self._with
-        records = _split_records(piece.body)
+        records = split(piece.body)
         search = Search(piece.count)
         while (span := search.next_range()) is not None and sender.splits_left > 0 and not sender.halt.is_set():
             sender.splits_left -= 1
@@ -329,7 +328,7 @@ class ChunkLife:
         at = 0
         for start, stop in [*sorted(self._settled), (self._whole.count, self._whole.count)]:
             if at < start:
-                records = records if records is not None else _split_records(self._whole.body)
+                records = records if records is not None else split(self._whole.body)
                 await self._settle(self._whole.cut(at, start, records), Outcome.NOT_SENT, 0, None, None)
             at = max(at, stop)
 

@@ -29,11 +29,12 @@ from typing import Any
 import attrs
 import msgspec
 
+from mobiz_async.encoding import ENCODING_ERRORS, encode, encode_into
 from mobiz_async.errors import InvalidRecordError, Reason, SourceError
+from mobiz_async.recipients.schema import plain
 from mobiz_async.recipients.stages import Problem, Stage, runs
-from mobiz_async.wire import encode, encode_into
 
-__all__ = ["ENCODING_ERRORS", "MAX_CHUNK_BYTES", "Chunk", "Chunker", "Slices", "digest"]
+__all__ = ["MAX_CHUNK_BYTES", "Chunk", "Chunker", "Slices", "digest", "split"]
 
 MAX_CHUNK_BYTES = 4 << 20
 """Default limit of a body. The vendor names none; gateways commonly take more than this."""
@@ -44,10 +45,9 @@ LONGEST_HOLD = 0.001
 """Seconds after which the loop is let go, and of a single slice before slices get smaller."""
 _TURNS = 5
 """Of the loop, given to others after each hold. A web handler needs about that many from a request to its answer, and
-with one between two holds it would wait for as many holds. An idle turn costs a hundredth of a hold."""
+with one between two holds it would wait for as many holds. Five idle ones cost a sixtieth of a hold."""
 
-_COMMA, _CLOSING_BRACKET = b",]"
-ENCODING_ERRORS = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
+_OPENING_BRACKET, _COMMA, _CLOSING_BRACKET = b"[,]"
 
 
 @attrs.frozen(eq=False)
@@ -64,6 +64,14 @@ class Chunk:
 def digest(body: bytes | bytearray | memoryview) -> bytes:
     """Return the digest by which a journal knows a chunk again."""
     return hashlib.sha256(body).digest()
+
+
+_split = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+def split(body: bytes | bytearray) -> list[msgspec.Raw]:
+    """Return the encoded records of a chunk's body."""
+    return _split(body)
 
 
 class Slices:
@@ -163,7 +171,8 @@ class Chunker:
         self._timer = timer
         self._let_go_at = timer()
         self._index = 0
-        self._body = bytearray(b"[")
+        self._body = bytearray()
+        self._encoded = bytearray()
         self._count = 0
         self._rows: list[tuple[int, int]] = []
         self._waiting: list[Any] = []
@@ -221,7 +230,7 @@ class Chunker:
         """Close the source."""
         await self._slices.aclose()
 
-    # The open body is always "[" and then each record with a comma behind it; closing turns the last comma into "]".
+    # The open body is each record with a comma before it; closing turns the first comma into "[" and adds "]".
 
     def _fill(self) -> Chunk | None:
         """Encode what waits into the open chunk; return the chunk as soon as it is full."""
@@ -235,20 +244,18 @@ class Chunker:
         """Encode all that fits by count in one go, unless it has too many bytes or a record that cannot be encoded."""
         room = self._chunk_size - self._count
         records = self._waiting if len(self._waiting) <= room else self._waiting[:room]
-        body, end = self._body, len(self._body)
-        last = body[end - 1]
+        # By way of a buffer that is used again and again: it stays in the processor's cache, and msgspec would let one
+        # that grows shrink to what is in it, each time.
+        encoded = self._encoded
         try:
-            # "[a," + "[b,c]" over its last byte, which is put back: "[a,b,c,", without a copy.
-            encode_into(records, body, end - 1)
+            encode_into(records, encoded)
         except ENCODING_ERRORS:
-            fits = False
-        else:
-            fits = len(body) <= self._max_bytes
-        body[end - 1] = last
-        if not fits:
-            del body[end:]
             return None
-        body[-1] = _COMMA
+        if len(self._body) + len(encoded) > self._max_bytes:
+            return None
+        encoded[0] = _COMMA
+        encoded.pop()
+        self._body += encoded
         self._take(len(records))
         return self._close() if self._count == self._chunk_size else None
 
@@ -263,16 +270,16 @@ class Chunker:
             else:
                 if len(encoded) + len(b"[]") > self._max_bytes:
                     reason = Reason.TOO_LARGE
-                elif len(self._body) + len(encoded) + 1 > self._max_bytes:
+                elif len(self._body) + len(b",") + len(encoded) + len(b"]") > self._max_bytes:
                     return self._close()
             if reason is not None:
                 encoded = b""  # for the same reason as in next()
-                problem = Problem(self._waiting_rows[0], None, reason, self._waiting[0])
+                problem = Problem(self._waiting_rows[0], None, reason, *plain(self._waiting[:1]))
                 self._waiting, self._waiting_rows = self._waiting[1:], self._waiting_rows[1:]
                 self._on_problems([problem])
                 continue
-            self._body += encoded
             self._body.append(_COMMA)
+            self._body += encoded
             self._take(1)
         return self._close() if self._count == self._chunk_size else None
 
@@ -287,8 +294,9 @@ class Chunker:
         self._waiting, self._waiting_rows = self._waiting[count:], self._waiting_rows[count:]
 
     def _close(self) -> Chunk:
-        self._body[-1] = _CLOSING_BRACKET
+        self._body[0] = _OPENING_BRACKET
+        self._body.append(_CLOSING_BRACKET)
         chunk = Chunk(self._index, self._rows[0][0], self._count, tuple(self._rows), self._body)
         self._index += 1
-        self._body, self._count, self._rows = bytearray(b"["), 0, []
+        self._body, self._count, self._rows = bytearray(), 0, []
         return chunk

@@ -18,6 +18,7 @@ import cattrs
 import msgspec
 from cattrs.gen import make_dict_structure_fn, override
 
+from mobiz_async.encoding import encode
 from mobiz_async.errors import ConfigurationError
 from mobiz_async.reports import MessageStatus
 
@@ -33,7 +34,6 @@ __all__ = [
     "append_request",
     "check_trigger_key",
     "create_list_request",
-    "encode",
     "format_send_time",
     "read",
     "trigger_request",
@@ -82,11 +82,6 @@ class Reply:
     status: int
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     body: bytes = attrs.field(default=b"", repr=False)
-
-
-_encoder = msgspec.json.Encoder()
-encode = _encoder.encode
-encode_into = _encoder.encode_into
 
 
 def trigger_request(trigger_key: str, body: Body, records: int = 1, send_time: str | None = None) -> Request:

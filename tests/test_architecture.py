@@ -15,6 +15,7 @@ PACKAGE = "mobiz_async"
 ROOT = Path(__file__).parents[1] / PACKAGE
 
 LAYERS = (
+    "encoding",
     "errors",
     "clock",
     "cancelling",

@@ -8,6 +8,7 @@ import logging
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -19,6 +20,11 @@ __all__ = ["Writer"]
 
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], Any]
+
+_PAUSE = 1e-6
+"""Seconds the loop's thread is put to sleep for, to hand over the interpreter lock. The system makes some 60 us of it,
+about what another thread needs to wake up."""
+_PAUSE_EVERY = 0.001
 
 _log = logging.getLogger("mobiz_async")
 
@@ -49,14 +55,35 @@ class Writer(threading.Thread):
         self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
         self._tidy = tidy
         self._failed = False
+        self._awaited = 0
+        self._pausing: asyncio.TimerHandle | None = None
 
     async def call(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """Return what ``job`` returns, once it is committed; raise ``JournalError`` where it was not."""
         loop = asyncio.get_running_loop()
         order = _Order(job, loop, loop.create_future())
         self._orders.put(order)
-        result: T = await order.done
-        return result
+        self._awaited += 1
+        try:
+            self._pause_soon(loop)
+            result: T = await order.done
+            return result
+        finally:
+            self._awaited -= 1
+
+    # A busy loop lets go of the interpreter lock for a microsecond whenever it looks at its sockets. A thread that
+    # waits for the lock is woken by that, comes too late, and begins anew the 5 ms after which it may insist: it gets
+    # the lock by luck. So while anything is asked of this thread, the loop stands back for a moment every millisecond.
+
+    def _pause_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._pausing is None:
+            self._pausing = loop.call_later(_PAUSE_EVERY, self._pause, loop)
+
+    def _pause(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._pausing = None
+        if self._awaited:
+            time.sleep(_PAUSE)
+            self._pause_soon(loop)
 
     def finish(self) -> None:
         """Do what waits, close the connection, and end."""

@@ -22,11 +22,15 @@ import math
 import re
 import string
 from collections.abc import Callable, Mapping, Sequence
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any
+
+import attrs
+import msgspec
 
 from mobiz_async.errors import Reason
 from mobiz_async.models import check_definition
+from mobiz_async.recipients.schema import Fitted, plain
 from mobiz_async.recipients.stages import Stage, Staged, only_good
 
 __all__ = ["definition_stage"]
@@ -124,6 +128,32 @@ def _is_email(value: object) -> bool:
     return len(value) <= _EMAIL_LENGTH and value.index("@") <= _LOCAL_LENGTH
 
 
+_BLANKS = frozenset({type(None), msgspec.UnsetType})
+_KINDS = {
+    "msisdn": frozenset({str}),
+    "numeric": frozenset({str, int}),
+    "email": frozenset({str}),
+    "text": frozenset({str}),
+}
+"""Kinds of value that a format takes; texts of all but ``text`` are to be looked at."""
+
+
+@attrs.frozen
+class _Column:
+    """A field of all records of a slice: how to get at it, and the check of its texts."""
+
+    cell_of: Callable[[Any], Any]
+    check: Callable[[Sequence[Any]], bool]
+    mixed: bool = False
+    """Whether it may hold other than texts, which are good."""
+
+    def all_good(self, records: list[Any]) -> bool:
+        cells = list(map(self.cell_of, records))
+        if self.mixed:
+            cells = [cell for cell in cells if type(cell) is str]
+        return not cells or self.check(cells)
+
+
 # Each format over one value that is neither null nor empty, and what is wrong with one that does not fit.
 _VALUES: dict[str, tuple[Callable[[Any], bool], Reason]] = {
     "msisdn": (lambda value: isinstance(value, str) and _msisdn(value) is not None, Reason.NOT_MSISDN),
@@ -148,37 +178,64 @@ class _Check:
     def __init__(self, definition: dict[str, str]) -> None:
         self._definition = definition
         self._number_field = next((field for field, kind in definition.items() if kind == "msisdn"), None)
-        self._known: tuple[str, ...] | None = None
-        self._checks: list[tuple[Callable[[Sequence[Any]], bool], Callable[[Any], Any]]] = []
+        self._columns_of_fitted: dict[type[Fitted], list[_Column] | None] = {}
+        self._fields: tuple[str, ...] | None = None
+        self._columns: list[_Column] = []
 
     def __call__(self, records: list[Any], rows: Sequence[int]) -> Staged:
         if not records or self._all_good(records):
             return Staged(records, rows, [])
-        return only_good(records, rows, self._diagnose)
+        return only_good(plain(records), rows, self._diagnose)
 
     def _all_good(self, records: list[Any]) -> bool:
-        fields = tuple(records[0])
-        if fields != self._known and not self._learn(fields):
-            return False
-        # As many fields as the first record has, and each of its fields: the same fields in all of them.
-        if set(map(len, records)) != {len(fields)}:
+        columns = self._fitted(type(records[0])) if isinstance(records[0], Fitted) else self._dicts(records)
+        if columns is None:
             return False
         try:
-            return all(check(list(map(cell_of, records))) for check, cell_of in self._checks)
+            return all(column.all_good(records) for column in columns)
         except (KeyError, TypeError, UnicodeError):
             return False
 
-    def _learn(self, fields: tuple[str, ...]) -> bool:
+    def _fitted(self, kind: type[Fitted]) -> list[_Column] | None:
+        """Return the columns to be looked at in records fitted to ``kind``; None: each record is to be looked at."""
+        if kind not in self._columns_of_fitted:
+            self._columns_of_fitted[kind] = self._learn_fitted(kind)
+        return self._columns_of_fitted[kind]
+
+    def _learn_fitted(self, kind: type[Fitted]) -> list[_Column] | None:
+        if not self._definition.keys() >= kind.__kinds__.keys():
+            return None
+        if self._number_field is not None and kind.__kinds__.get(self._number_field) != frozenset({str}):
+            return None
+        columns = []
+        for field, kinds in kind.__kinds__.items():
+            form = self._definition[field]
+            if not kinds <= _BLANKS | _KINDS[form]:
+                return None
+            if form != "text" and str in kinds:
+                cell_of = attrgetter(kind.__attributes__[field])
+                columns.append(_Column(cell_of, self._check_of(field), mixed=kinds != {str}))
+        return columns
+
+    def _check_of(self, field: str) -> Callable[[Sequence[Any]], bool]:
+        return _all_numbers if field == self._number_field else _COLUMNS[self._definition[field]]
+
+    def _dicts(self, records: list[Any]) -> list[_Column] | None:
+        """Return the columns of dicts which all have the fields of the first; None where they have not."""
+        fields = tuple(records[0])
+        if fields != self._fields and not self._learn_dicts(fields):
+            return None
+        # As many fields as the first record has, and each of its fields: the same fields in all of them.
+        return self._columns if set(map(len, records)) == {len(fields)} else None
+
+    def _learn_dicts(self, fields: tuple[str, ...]) -> bool:
         """Prepare for records of ``fields``; False where they cannot all be good."""
         if not fields or not self._definition.keys() >= set(fields):
             return False
         if self._number_field is not None and self._number_field not in fields:
             return False
-        self._known = fields
-        self._checks = [
-            (_all_numbers if field == self._number_field else _COLUMNS[self._definition[field]], itemgetter(field))
-            for field in fields
-        ]
+        self._fields = fields
+        self._columns = [_Column(itemgetter(field), self._check_of(field)) for field in fields]
         return True
 
     def _diagnose(self, record: Mapping[str, Any]) -> tuple[str | None, Reason] | None:

@@ -42,7 +42,9 @@ class Intake:
 
     def stage(self) -> Stage:
         """Return the steps as one stage; it remembers what it has seen, so each run needs its own."""
-        stages = [shape_stage(self.number_field, common=self.common, rename=self.rename)]
+        # Only the definition's check knows what to do with fitted records; they are as good as sent otherwise.
+        fitted = self.region is None and self.suppress is None and self.dedupe is None
+        stages = [shape_stage(self.number_field, common=self.common, rename=self.rename, fitted=fitted)]
         if self.region is not None:
             stages.append(
                 normalize_stage(self.number_field, self.region, mobile_only=self.mobile_only, in_place=self.in_place)

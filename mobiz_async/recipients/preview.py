@@ -14,12 +14,13 @@ from types import MappingProxyType
 from typing import Any
 
 import attrs
-import msgspec
 
+from mobiz_async.encoding import encode
 from mobiz_async.errors import ConfigurationError, Reason
 from mobiz_async.models import MAX_RECORDS_PER_APPEND
 from mobiz_async.recipients import segments
 from mobiz_async.recipients.intake import Intake
+from mobiz_async.recipients.schema import plain
 from mobiz_async.recipients.stages import Problem
 
 __all__ = ["BadRow", "Preview", "preview"]
@@ -30,8 +31,6 @@ MAX_BODY = 4 << 20
 _SLICE = 250
 _PREFIX = 7
 """Digits of a number that countries and prefixes are told by: the longest country code has three."""
-
-_encode = msgspec.json.Encoder().encode
 
 
 @attrs.frozen
@@ -167,8 +166,8 @@ class _Books:
                 self._bad.append(BadRow(problem.row, problem.field, problem.reason))
 
     def count(self, records: list[Any], rows: Sequence[int]) -> None:
-        for record, row in zip(records, rows, strict=True):
-            if not self._fill(len(_encode(record)) + 1):
+        for record, row in zip(plain(records), rows, strict=True):
+            if not self._fill(len(encode(record)) + 1):
                 self.hold_back([Problem(row, None, Reason.TOO_LARGE)])
                 continue
             self._good += 1

@@ -7,34 +7,21 @@ refused here, by row and field.
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from operator import attrgetter, itemgetter
-from typing import Annotated, Any, Union
+from operator import itemgetter
+from typing import Any
 
-import attrs
-import msgspec
-
+from mobiz_async.encoding import ENCODING_ERRORS, encode
 from mobiz_async.errors import Reason
+from mobiz_async.recipients.held import METADATA_KEY, Held
+from mobiz_async.recipients.schema import HARMLESS, Fitted, Schema
 from mobiz_async.recipients.stages import BadRecord, Problem, Stage, Staged, only_good
 
 __all__ = ["METADATA_KEY", "shape_stage"]
 
-METADATA_KEY = "mobiz"
-"""``attrs.field(metadata={"mobiz": "Number"})`` (or a dataclass's) names the field as the API is to see it."""
-
-_HARMLESS = frozenset({str, int, bool, float, type(None)})
-_NOT_EMPTY = Annotated[str, msgspec.Meta(min_length=1)]
-_SCHEMA_FIELDS = 200
-_SCHEMA_CHANGES = 16
-"""How often a schema may be widened: a source whose fields change all the time is checked column by column."""
 _values = dict.values
-_convert = msgspec.convert
-_encode = msgspec.json.Encoder().encode
-
-Convert = Callable[[Any], dict[Any, Any]]
 
 
 def shape_stage(
@@ -42,115 +29,72 @@ def shape_stage(
     *,
     common: Mapping[str, Any] | None = None,
     rename: Mapping[str, str] | None = None,
+    fitted: bool = False,
 ) -> Stage:
     """Return the stage that makes records into dicts and refuses what JSON would garble.
 
     ``number_field`` must be present and not empty in each record (None: not asked for, as with triggers, whose columns
     the engagement names). ``common`` holds fields for every record, which its own fields override. ``rename`` maps
-    names the records use to names the API is to see.
+    names the records use to names the API is to see. ``fitted``: hand on ``Fitted`` records where the source allows,
+    and all of them with their fields in the order of the schema.
     """
-    converters: dict[type, Convert | None] = {}
-    shared = dict(common or {})
-    names = dict(rename or {})
-    check = _Check(number_field)
+    return _Shape(number_field, Held(number_field, common or {}, rename or {}), fitted=fitted)
 
-    def convert(record: Any) -> dict[Any, Any] | None:
-        kind = type(record)
-        if kind not in converters:
-            converters[kind] = _converter(kind, number_field)
-        make = converters[kind]
-        made = make(record) if make is not None else None
-        if made is not None and names:
-            made = {names.get(key, key): value for key, value in made.items()}
-        return {**shared, **made} if made is not None and shared else made
 
-    as_they_are = not shared and not names
+class _Shape:
+    def __init__(self, number_field: str | None, held: Held, *, fitted: bool) -> None:
+        self._number_field = number_field
+        self._held = held
+        self._fitted = fitted
+        self._schema = Schema(number_field)
 
-    def stage(records: list[Any], rows: Sequence[int]) -> Staged:
-        if as_they_are and records and type(records[0]) is dict and check.by_schema(records):
-            return Staged(records, rows, [])
+    def __call__(self, records: list[Any], rows: Sequence[int]) -> Staged:
         problems: list[Problem] = []
-        if not as_they_are or set(map(type, records)) != {dict}:
-            made = list(map(convert, records))
+        kinds = set(map(type, records))
+        if kinds != {dict} or not self._held.as_they_are:
+            fit = self._fit_instances(records, kinds)
+            if fit is not None:
+                return Staged(fit, rows, problems)
+            made = self._held.dicts(records, kinds)
             if None in made:
                 paired = zip(made, records, rows, strict=True)
                 problems = [_unmade(record, row) for good, record, row in paired if good is None]
                 rows = [row for good, row in zip(made, rows, strict=True) if good is not None]
             records = [record for record in made if record is not None]
-        if check(records):
-            return Staged(records, rows, problems)
-        staged = only_good(records, rows, lambda record: _diagnose(record, number_field))
-        return Staged(staged.records, staged.rows, problems + staged.problems)
+        fit = self._schema.fit(records)
+        if fit is not None:
+            return Staged(fit if self._fitted else records, rows, problems)
+        if _all_good(records, self._number_field):
+            self._schema.learn(records)
+        else:
+            records, rows, unfit = only_good(records, rows, lambda record: _diagnose(record, self._number_field))
+            problems += unfit
+        return Staged(self._schema.in_order(records) if self._fitted else records, rows, problems)
 
-    return stage
+    def _fit_instances(self, records: list[Any], kinds: set[type]) -> list[Fitted] | None:
+        """Fit instances of one class, without making dicts of them."""
+        if not self._fitted or not self._held.as_they_are or len(kinds) != 1:
+            return None
+        (kind,) = kinds
+        fields = self._held.attributes(kind)
+        return self._schema.fit(records, kind, fields) if fields else None
 
 
-class _Check:
-    """Whether every record of a slice is good, at C speed; False means: look at each.
+# A slice is looked at as a whole, at C speed, and only where that finds something record by record.
 
-    Records of one source mostly look alike. So a schema is made of those seen, and msgspec validates a slice against
-    it in one pass, which costs about what encoding it does. A slice that does not fit is checked column by column, and
-    where that finds it good, it widens the schema.
-    """
 
-    def __init__(self, number_field: str | None) -> None:
-        self._field = number_field
-        self._number = itemgetter(number_field) if number_field is not None else None
-        self._kinds: dict[str, set[type]] = {}
-        """Field -> what it has held; ``UnsetType`` among them where a record went without it."""
-        self._floats: list[str] = []
-        self._schema: Any = None
-        self._changes = 0
-
-    def __call__(self, records: list[dict[Any, Any]]) -> bool:
-        return self.by_schema(records) or self._by_columns(records)
-
-    def by_schema(self, records: list[Any]) -> bool:
-        if self._schema is None:
-            return False
-        try:
-            _convert(records, self._schema)
-        except (msgspec.ValidationError, UnicodeEncodeError, RecursionError):
-            return False
-        return not self._floats or _all_finite(records, self._floats)
-
-    def _by_columns(self, records: list[dict[Any, Any]]) -> bool:
-        try:
-            fields = set().union(*records)
-            "".join(fields)  # a join refuses anything that is not text
-            if self._number is not None and not all(map(str, map(_not_null, map(self._number, records)))):
+def _all_good(records: list[dict[Any, Any]], number_field: str | None) -> bool:
+    try:
+        fields = set().union(*records)
+        "".join(fields)  # a join refuses anything that is not text
+        if number_field is not None:
+            numbers = map(itemgetter(number_field), records)
+            if not all(map(str, map(_not_null, numbers))):
                 return False
-        except (TypeError, KeyError):
-            return False
-        kinds = set(map(type, chain.from_iterable(map(_values, records))))
-        if not kinds <= _HARMLESS or (float in kinds and not _all_finite(records, fields)):
-            return False
-        if self._changes < _SCHEMA_CHANGES and records:
-            self._widen(records)
-        return True
-
-    def _widen(self, records: list[dict[str, Any]]) -> None:
-        self._changes += 1
-        known, self._kinds = self._kinds, {field: set() for record in records for field in record} | self._kinds
-        if len(self._kinds) > _SCHEMA_FIELDS:
-            self._schema, self._changes = None, _SCHEMA_CHANGES
-            return
-        for field, kinds in self._kinds.items():
-            kinds.update(type(record.get(field, msgspec.UNSET)) for record in records)
-            if known and field not in known:
-                kinds.add(msgspec.UnsetType)
-        self._floats = [field for field, kinds in self._kinds.items() if float in kinds]
-        members: list[Any] = []
-        for position, (field, kinds) in enumerate(self._kinds.items()):
-            allowed = [_NOT_EMPTY if kind is str and field == self._field else kind for kind in kinds]
-            name, kind = f"f{position}", Union[tuple(allowed)]  # noqa: UP007  made at run time
-            if msgspec.UnsetType in kinds:
-                members.append((name, kind, msgspec.UNSET))
-            else:
-                members.insert(0, (name, kind))
-        rename = {f"f{position}": field for position, field in enumerate(self._kinds)}
-        made = msgspec.defstruct("Record", members, rename=rename, forbid_unknown_fields=True, gc=False)
-        self._schema = list[made]  # type: ignore[valid-type]  # made at run time
+    except (TypeError, KeyError):
+        return False
+    kinds = set(map(type, chain.from_iterable(map(_values, records))))
+    return kinds <= HARMLESS and (float not in kinds or _all_finite(records, fields))
 
 
 def _all_finite(records: Iterable[Mapping[str, Any]], fields: Iterable[str]) -> bool:
@@ -209,43 +153,7 @@ def _value_problem(value: Any) -> Reason | None:
 
 def _encoding_problem(value: Any) -> Reason | None:
     try:
-        _encode(value)
-    except (TypeError, ValueError, OverflowError, msgspec.MsgspecError):
+        encode(value)
+    except ENCODING_ERRORS:
         return Reason.NOT_ENCODABLE
     return None
-
-
-def _converter(kind: type, number_field: str | None) -> Convert | None:
-    """Return how an instance of ``kind`` becomes a dict, or None where it cannot be a record."""
-    if issubclass(kind, BadRecord):
-        return None
-    if issubclass(kind, str):
-        return None if number_field is None else lambda number: {number_field: str(number)}
-    if issubclass(kind, dict):
-        return lambda record: record
-    if issubclass(kind, Mapping):
-        return dict
-    if attrs.has(kind):
-        fields = attrs.fields(kind)
-        return _by_attribute({field.name: field.metadata.get(METADATA_KEY, field.name) for field in fields})
-    if dataclasses.is_dataclass(kind):
-        return _by_attribute({f.name: f.metadata.get(METADATA_KEY, f.name) for f in dataclasses.fields(kind)})
-    if issubclass(kind, msgspec.Struct):
-        return _by_attribute(dict(zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True)))
-    if issubclass(kind, tuple) and hasattr(kind, "_fields"):
-        return _by_attribute({name: name for name in kind._fields})
-    if hasattr(kind, "model_fields") and hasattr(kind, "model_dump"):
-        # pydantic, recognised without importing it; its own dump knows secrets, aliases and nested models.
-        return lambda record: record.model_dump(mode="json", by_alias=True)
-    return None
-
-
-def _by_attribute(names: dict[str, str]) -> Convert:
-    wanted = tuple(names.values())
-    if len(names) == 1:
-        single = attrgetter(*names)
-        return lambda record: {wanted[0]: single(record)}
-    if not names:
-        return lambda _: {}
-    several = attrgetter(*names)
-    return lambda record: dict(zip(wanted, several(record)))  # noqa: B905  as many as were asked for, and twice as fast

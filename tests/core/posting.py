@@ -8,9 +8,10 @@ from typing import Any
 
 from aiohttp.abc import AbstractResolver
 
+from mobiz_async.encoding import encode
 from mobiz_async.transport import AiohttpTransport
 from mobiz_async.verdicts import Failure, Judged, Stage, Verdict, classify
-from mobiz_async.wire import Request, append_request, encode
+from mobiz_async.wire import Request, append_request
 
 Make = Callable[..., AiohttpTransport]
 BODY = encode([{"Number": "27821234567"}])

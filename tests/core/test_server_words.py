@@ -3,7 +3,8 @@
 import pytest
 
 from mobiz_async import InvalidRecordError, Reason
-from mobiz_async.wire import Operation, Reply, encode, read
+from mobiz_async.encoding import encode
+from mobiz_async.wire import Operation, Reply, read
 
 
 @pytest.mark.parametrize(

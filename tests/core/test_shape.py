@@ -18,10 +18,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mobiz_async.encoding import encode
 from mobiz_async.errors import Reason
 from mobiz_async.recipients.shape import shape_stage
 from mobiz_async.recipients.stages import BadRecord, Problem, Staged, only_good, pipeline, runs
-from mobiz_async.wire import encode
 
 NUMBER = "27821234567"
 GOOD = {"Number": NUMBER, "Message": "hi"}

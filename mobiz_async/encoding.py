@@ -1,0 +1,23 @@
+"""How values are written as JSON: the one encoder, and what it raises."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+__all__ = ["ENCODING_ERRORS", "encode", "encode_into"]
+
+ENCODING_ERRORS = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
+
+
+def _kin(value: Any) -> Any:
+    # numpy.str_ and other subclasses of text, which msgspec does not take for text.
+    if isinstance(value, str):
+        return str.__str__(value)
+    raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_kin)
+encode = _encoder.encode
+encode_into = _encoder.encode_into
