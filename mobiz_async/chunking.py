@@ -10,7 +10,6 @@ After slices that took a millisecond together the loop is let go.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -34,7 +33,7 @@ from mobiz_async.errors import InvalidRecordError, Reason, SourceError
 from mobiz_async.recipients.schema import plain
 from mobiz_async.recipients.stages import Problem, Stage, runs
 
-__all__ = ["MAX_CHUNK_BYTES", "Chunk", "Chunker", "Slices", "digest", "split"]
+__all__ = ["MAX_CHUNK_BYTES", "Chunk", "Chunker", "Slices", "split"]
 
 MAX_CHUNK_BYTES = 4 << 20
 """Default limit of a body. The vendor names none; gateways commonly take more than this."""
@@ -59,11 +58,6 @@ class Chunk:
     count: int
     rows: tuple[tuple[int, int], ...]
     body: bytearray = attrs.field(repr=False)
-
-
-def digest(body: bytes | bytearray | memoryview) -> bytes:
-    """Return the digest by which a journal knows a chunk again."""
-    return hashlib.sha256(body).digest()
 
 
 _split = msgspec.json.Decoder(list[msgspec.Raw]).decode

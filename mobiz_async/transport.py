@@ -41,7 +41,7 @@ __all__ = ["REPLY_CAP", "AiohttpTransport", "OnStage", "Transport", "check_base_
 REPLY_CAP = 1 << 20
 """Bytes of a reply that are read. The documented replies are below 100 KiB for 500 messages."""
 
-_SLICE = 1 << 18
+_SLICE = 1 << 16
 # Idle connections are dropped before common servers drop them: a request that meets a closing connection is unknown.
 _KEEP_ALIVE = 15.0
 _HEADERS_KEPT = ("retry-after", "content-type")

@@ -13,14 +13,12 @@ from mobiz_async.journal.protocol import (
     Intent,
     Part,
     Recalled,
-    Seal,
     Settlement,
     carve,
     check_identity,
-    first_difference,
-    seal,
     step,
 )
+from mobiz_async.journal.seals import Seal, first_difference, seal
 
 __all__ = ["MemoryJournal"]
 

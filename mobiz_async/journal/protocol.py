@@ -9,16 +9,11 @@ workers that claim chunks and are fenced by attempt id, implements the same meth
 from __future__ import annotations
 
 import enum
-import itertools
-import operator
-import zlib
-from array import array
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import attrs
 
-from mobiz_async.chunking import digest, split
 from mobiz_async.errors import JournalError
 from mobiz_async.models import Outcome
 
@@ -31,12 +26,9 @@ __all__ = [
     "JournalSummary",
     "Part",
     "Recalled",
-    "Seal",
     "Settlement",
     "check_identity",
     "event_of",
-    "first_difference",
-    "seal",
     "step",
     "summarize",
 ]
@@ -214,44 +206,6 @@ class Journal(Protocol):
     async def close(self) -> None:
         """Let go of it. Harmless a second time; it can be opened again."""
         ...
-
-
-@attrs.frozen
-class Seal:
-    """By what a chunk is known again: a digest of the whole, and prints of its fragments to find the first change."""
-
-    digest: bytes
-    prints: bytes
-
-
-# A fragment ends with a "}". So a record is one, or several where it holds objects or such a character, which is all
-# the same to a comparison. To split a body so takes half the time of reading it as JSON.
-
-
-def _prints(body: bytes) -> array[int]:
-    return array("I", map(zlib.adler32, body.split(b"}")))
-
-
-def seal(body: bytes | bytearray) -> Seal:
-    """Return the seal of an encoded array of records."""
-    body = bytes(body)
-    # A thread that makes prints keeps the interpreter lock, and one that makes a digest does not. So an event loop has
-    # its turn between the halves.
-    middle = max(0, body.find(b"}", len(body) // 2))
-    first = _prints(body[:middle]) if middle else array("I")
-    whole = digest(body)
-    return Seal(whole, (first + _prints(body[middle + 1 if middle else 0 :])).tobytes())
-
-
-def first_difference(known: Seal, body: bytes | bytearray) -> int | None:
-    """Return the first record, from 0, in which ``body`` differs from what was sealed; None when it is the same."""
-    if digest(body) == known.digest:
-        return None
-    body = bytes(body)
-    same = list(itertools.takewhile(bool, map(operator.eq, array("I", known.prints), _prints(body))))
-    at = sum(len(fragment) + len(b"}") for fragment in body.split(b"}")[: len(same)])
-    ends = itertools.accumulate(len(record) + len(b",") for record in split(body))
-    return sum(end <= at for end in ends)
 
 
 def check_identity(known: Mapping[str, str], asked: Mapping[str, str]) -> None:

@@ -28,14 +28,12 @@ from mobiz_async.journal.protocol import (
     Intent,
     Part,
     Recalled,
-    Seal,
     Settlement,
     carve,
     check_identity,
-    first_difference,
-    seal,
     step,
 )
+from mobiz_async.journal.seals import Seal, first_difference, seal
 from mobiz_async.journal.writer import Writer
 
 __all__ = ["SCHEMA_VERSION", "SQLiteJournal"]
