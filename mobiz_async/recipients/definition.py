@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import math
 import re
-import string
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter, itemgetter
 from typing import Any
@@ -43,7 +42,6 @@ _LOCAL_LENGTH = 64
 
 
 _DIGITS = b"0123456789"
-_IN_EMAILS = (string.ascii_letters + string.digits + ".-_+").encode()
 
 _msisdn = re.compile(_MSISDN).fullmatch
 _numeric = re.compile(_NUMERIC).fullmatch
@@ -57,6 +55,9 @@ def _lines_of(pattern: str) -> Callable[[str], object]:
 _msisdn_lines = _lines_of(_MSISDN)
 _numeric_lines = _lines_of(_NUMERIC)
 _email_lines = _lines_of(_EMAIL)
+# What nearly all addresses are made of, for which an expression over bytes takes a third of the time.
+_COMMON_EMAIL = rb"[A-Za-z0-9.+_-]{1,%d}+@[A-Za-z0-9.+_-]{1,%d}+\n" % (_LOCAL_LENGTH, _EMAIL_LENGTH - _LOCAL_LENGTH - 1)
+_common_email_lines = re.compile(rb"(?:%b)*+" % _COMMON_EMAIL).fullmatch
 _number_lines = re.compile(rf"(?:{_MSISDN}\n)*+").fullmatch
 
 
@@ -89,12 +90,12 @@ def _all_numeric(column: Sequence[str]) -> bool:
 
 
 def _all_emails(column: Sequence[str]) -> bool:
-    if max(map(len, column)) > _LOCAL_LENGTH:
-        return False
     joined = "\n".join(column) + "\n"
-    if joined.encode().translate(None, _IN_EMAILS) == b"@\n" * len(column) and joined[0] != "@":
-        return "\n@" not in joined and "@\n" not in joined
-    return _email_lines(joined) is not None and joined.count("\n") == len(column)
+    if joined.count("\n") != len(column):
+        return False
+    if _common_email_lines(joined.encode()) is not None:
+        return True
+    return max(map(len, column)) <= _LOCAL_LENGTH and _email_lines(joined) is not None
 
 
 def _all_text(column: Sequence[str]) -> bool:
