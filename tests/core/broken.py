@@ -9,12 +9,16 @@ import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from functools import cache
 
 import attrs
+import trustme
 
-CERTIFICATE = Path(__file__).with_name("localhost.pem")
-"""A self-signed certificate for localhost and its key; they protect nothing."""
+
+@cache
+def authority() -> trustme.CA:
+    """Return the authority that vouches for the servers of these tests, and for nobody else."""
+    return trustme.CA()
 
 
 @attrs.define(eq=False)
@@ -110,7 +114,7 @@ async def serving(script: Script, *, tls: bool = False) -> AsyncIterator[Seen]:
     context = None
     if tls:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(CERTIFICATE)
+        authority().issue_cert("127.0.0.1").configure_cert(context)
     server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=context)
     seen.url = f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:

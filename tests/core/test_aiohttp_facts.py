@@ -11,7 +11,6 @@ from typing import Any
 import aiohttp
 import pytest
 from broken import (
-    CERTIFICATE,
     Peer,
     Seen,
     garbage,
@@ -185,10 +184,6 @@ async def test_fact_a_key_added_in_a_middleware_is_not_in_the_start_and_end_hook
 
     assert len(saw) == 2
     assert "hunter2" not in "".join([*saw, shown])
-
-
-def test_fact_the_certificate_of_these_tests_is_their_own() -> None:
-    assert "BEGIN CERTIFICATE" in CERTIFICATE.read_text("ascii")
 
 
 def test_an_attempt_shows_nothing_of_request_or_reply() -> None:

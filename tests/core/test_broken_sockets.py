@@ -12,8 +12,8 @@ import aiohttp
 import pytest
 from broken import (
     APPENDED,
-    CERTIFICATE,
     Peer,
+    authority,
     garbage,
     obliging,
     serving,
@@ -125,7 +125,8 @@ async def test_a_fingerprint_that_differs_is_not_sent(transport_to: Make) -> Non
 
 
 async def test_tls_settings_of_an_injected_session_are_used(transport_to: Make) -> None:
-    context = ssl.create_default_context(cafile=str(CERTIFICATE))
+    context = ssl.create_default_context()
+    authority().configure_trust(context)
     connector = aiohttp.TCPConnector(ssl=context)
     async with serving(obliging, tls=True) as seen, aiohttp.ClientSession(connector=connector) as session:
         judged, _ = await posted(transport_to(seen.url, session=session))
