@@ -84,6 +84,7 @@ class BulkRun:
         self._watched = True
         self._task: asyncio.Task[None] | None = None
         self._in_hand: list[Chunk] = []
+        self._end: int | None = None
         self._started = 0.0
         self.report: BulkReport | None = None
         """The balanced books, once the run is over."""
@@ -255,6 +256,7 @@ class BulkRun:
         slots = asyncio.Semaphore(self._concurrency)
         try:
             last_known = await self._last_known() if resuming else -1
+            self._end = await self._journal.end() if resuming else None
             while (known := await self._next(last_known)) is not None:
                 while self._in_hand:
                     chunk = self._in_hand[0]
@@ -272,8 +274,10 @@ class BulkRun:
                         await asyncio.wait([worker])
             if self._chunker.error is not None:
                 self._stop(StopReason.SOURCE, self._chunker.error)
-            elif resuming:
-                await self._check_source_is_whole()
+            else:
+                if resuming:
+                    await self._check_source_is_whole()
+                await self._journal.note_end(self._chunker.read)
         except (InvalidRecordError, SourceChangedError) as error:
             self._stop(StopReason.SOURCE, error)
         except JournalError as error:
@@ -290,6 +294,8 @@ class BulkRun:
         """
         while (chunk := await self._chunker.next()) is not None:
             self._in_hand.append(chunk)
+            if self._end is not None and sum(chunk.rows[-1]) > self._end + 1:
+                raise SourceChangedError(self._end + 1)
             known = await self._recall(chunk) if chunk.index <= last_known else ()
             if known or chunk.index > last_known:
                 return known
@@ -320,6 +326,8 @@ class BulkRun:
         async for part in self._journal.parts():
             if part.first_record > self._chunker.read:
                 raise SourceChangedError(self._chunker.read + 1)
+        if self._end is not None and self._end != self._chunker.read:
+            raise SourceChangedError(min(self._end, self._chunker.read) + 1)
 
     def _retire(self, workers: set[asyncio.Task[None]], slots: asyncio.Semaphore, done: asyncio.Task[None]) -> None:
         slots.release()

@@ -38,6 +38,7 @@ class MemoryJournal:
         self._parts: dict[int, dict[int, Part]] = {}
         self._bodies: dict[tuple[int, int], bytes | bytearray] = {}
         self._seals: dict[int, Seal] = {}
+        self._end: int | None = None
 
     async def open(self, identity: Mapping[str, str] | None) -> bool:
         """See ``Journal.open``."""
@@ -139,6 +140,14 @@ class MemoryJournal:
                 self._bodies.pop(key, None)
             self._put(attrs.evolve(part, state=step(part.state, event), has_body=key in self._bodies))
         return sum(part.count for part in unknown)
+
+    async def note_end(self, records: int) -> None:
+        """See ``Journal.note_end``."""
+        self._end = records
+
+    async def end(self) -> int | None:
+        """See ``Journal.end``."""
+        return self._end
 
     async def parts(self, *states: ChunkState) -> AsyncIterator[Part]:
         """See ``Journal.parts``."""

@@ -27,6 +27,7 @@ __all__ = [
     "Part",
     "Recalled",
     "Settlement",
+    "carve",
     "check_identity",
     "event_of",
     "step",
@@ -193,6 +194,14 @@ class Journal(Protocol):
 
     async def resolve(self, index: int, *, accepted: bool) -> int:
         """Settle the unknown parts of a chunk by hand; return how many records that were."""
+        ...
+
+    async def note_end(self, records: int) -> None:
+        """Note that the source was read to its end, after ``records`` records, good and bad."""
+        ...
+
+    async def end(self) -> int | None:
+        """Return what ``note_end`` was told; None where no run has come to the end of the source."""
         ...
 
     def parts(self, *states: ChunkState) -> AsyncIterator[Part]:

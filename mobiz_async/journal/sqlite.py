@@ -42,11 +42,12 @@ T = TypeVar("T")
 
 APPLICATION_ID = 0x4D6F627A
 """Marks the file as a journal of ours ("Mobz")."""
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _PAGE_SIZE = 16384
 _SCHEMA = """
 CREATE TABLE identity (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE source (records INTEGER NOT NULL);
 CREATE TABLE chunks (idx INTEGER PRIMARY KEY, digest BLOB NOT NULL, prints BLOB NOT NULL);
 CREATE TABLE parts (
     idx INTEGER NOT NULL, start INTEGER NOT NULL, count INTEGER NOT NULL, state TEXT NOT NULL,
@@ -54,6 +55,8 @@ CREATE TABLE parts (
     row_runs TEXT NOT NULL, body BLOB, PRIMARY KEY (idx, start)
 );
 """
+_STEPS = {1: "CREATE TABLE source (records INTEGER NOT NULL)"}
+"""Version -> what makes the next one of it."""
 _COLUMNS = (
     "idx, start, count, state, attempt_id, attempts, status, reference, intended_at, settled_at, row_runs, "
     "body IS NOT NULL"
@@ -204,6 +207,20 @@ class SQLiteJournal:
 
         return await self._call(job)
 
+    async def note_end(self, records: int) -> None:
+        """See ``Journal.note_end``."""
+
+        def job(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM source")
+            db.execute("INSERT INTO source VALUES (?)", (records,))
+
+        await self._call(job)
+
+    async def end(self) -> int | None:
+        """See ``Journal.end``."""
+        found = await self._call(lambda db: db.execute("SELECT records FROM source").fetchone())
+        return found[0] if found is not None else None
+
     async def parts(self, *states: ChunkState) -> AsyncIterator[Part]:
         """See ``Journal.parts``."""
         wanted = [state.value for state in states or ChunkState]
@@ -308,6 +325,9 @@ def _prepare(connection: sqlite3.Connection) -> None:
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         else:
             _check_schema(application, version)
+            for older in range(version, SCHEMA_VERSION):
+                connection.execute(_STEPS[older])
+                connection.execute(f"PRAGMA user_version = {older + 1}")
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

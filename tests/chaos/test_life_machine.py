@@ -85,7 +85,7 @@ class NotingMemory(Noting, MemoryJournal):
             raise JournalError("the power is gone")
         if self.writes == self.crash_at:
             self.frozen = type(self)()
-            for name in ("_identity", "_parts", "_bodies", "_seals"):
+            for name in ("_identity", "_parts", "_bodies", "_seals", "_end"):
                 setattr(self.frozen, name, copy.deepcopy(getattr(self, name)))
 
     async def intend(self, intent: Intent) -> None:

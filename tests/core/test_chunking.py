@@ -13,7 +13,7 @@ from fakes import numbers, rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mobiz_async.chunking import FIRST_SLICE, LARGEST_SLICE, Chunk, Chunker, Slices, digest
+from mobiz_async.chunking import FIRST_SLICE, LARGEST_SLICE, Chunk, Chunker, Slices
 from mobiz_async.errors import Reason, SourceError
 from mobiz_async.recipients.shape import shape_stage
 from mobiz_async.recipients.stages import Problem
@@ -330,10 +330,6 @@ async def test_slices_shrink_while_they_take_long_and_grow_again() -> None:
     await sized(0.0, 10)
 
     assert (sizes[0], sizes[-1]) == (FIRST_SLICE, LARGEST_SLICE)
-
-
-def test_a_digest_is_the_same_for_the_same_bytes() -> None:
-    assert digest(b"[1]") == digest(bytearray(b"[1]")) != digest(b"[2]")
 
 
 def test_a_chunk_shows_no_record() -> None:

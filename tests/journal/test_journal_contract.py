@@ -42,6 +42,20 @@ async def test_a_new_journal_has_nothing_to_resume(shelf, identity):
     await journal.close()
 
 
+async def test_the_end_of_a_source_is_kept(shelf, identity):
+    journal = shelf.journal()
+    await journal.open(identity())
+    before = await journal.end()
+    for records in (7, 8):
+        await journal.note_end(records)
+    await journal.close()
+
+    await journal.open(identity())
+
+    assert (before, await journal.end()) == (None, 8)
+    await journal.close()
+
+
 async def test_what_an_intent_says_is_kept(opened):
     await opened.intend(intent(rows=((1, 2), (7, 2))))
 

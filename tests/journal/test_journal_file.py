@@ -170,6 +170,21 @@ async def test_the_schema_of_a_newer_release_is_refused(tmp_path):
         await SQLiteJournal(tmp_path / "j").open(IDENTITY)
 
 
+async def test_a_journal_of_the_first_version_is_taken_on(tmp_path):
+    await run_once(tmp_path / "j", [Event.ACCEPT, Event.LOSE])
+    with sqlite3.connect(tmp_path / "j") as db:
+        db.execute("DROP TABLE source")
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    journal = SQLiteJournal(tmp_path / "j")
+
+    resuming = await journal.open(IDENTITY)
+    await journal.note_end(7)
+
+    assert (resuming, await journal.end(), len([part async for part in journal.parts()])) == (True, 7, 2)
+    await journal.close()
+
+
 async def test_another_programs_database_is_refused_and_left_as_it_was(tmp_path):
     with sqlite3.connect(tmp_path / "other") as db:
         db.execute("CREATE TABLE theirs (a)")

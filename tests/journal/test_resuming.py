@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from mobiz_async import MobizClient
-from mobiz_async.errors import JournalError, SourceChangedError
+from mobiz_async.errors import JournalError, SourceChangedError, SourceError
 from mobiz_async.journal import ChunkState, Event, summarize
 from mobiz_async.journal.protocol import Intent, Settlement
 from mobiz_async.models import OnUnknown, RetryPolicy, StopReason, Timeouts
@@ -227,9 +227,36 @@ async def test_rows_are_those_of_the_source_where_some_records_are_skipped(sandb
     assert caught.value.row == 8
 
 
-async def test_records_appended_behind_full_chunks_are_new_records(sandbox, send):
-    """A journal knows chunks, and nothing of a source's end: whole chunks more are sent, once each."""
+def breaking_off(numbers):
+    yield from numbers
+    raise OSError("the file is gone")
+
+
+@pytest.mark.parametrize("rest", [SOURCE[16:], SOURCE[16:17], [""]], ids=["two", "one", "a bad one"])
+async def test_records_appended_to_a_source_that_was_read_to_its_end_are_a_change(sandbox, send, rest):
+    """Also behind a full last chunk, which itself is the same."""
     await send(SOURCE[:16])
+    before = len(sandbox.requests)
+
+    with pytest.raises(SourceChangedError) as caught:
+        await send([*SOURCE[:16], *rest], on_invalid="skip")
+
+    assert (caught.value.row, len(sandbox.requests)) == (17, before)
+
+
+async def test_bad_records_missing_at_the_end_are_a_change(send):
+    await send([*SOURCE[:16], "", ""], on_invalid="skip")
+
+    with pytest.raises(SourceChangedError) as caught:
+        await send([*SOURCE[:16], ""], on_invalid="skip")
+
+    assert caught.value.row == 18
+
+
+async def test_a_source_that_was_not_read_to_its_end_may_go_on(sandbox, send):
+    """What the first run never came to is nothing it could know."""
+    with pytest.raises(SourceError):
+        await send(breaking_off(SOURCE[:16]))
 
     report = await send(SOURCE)
 
@@ -331,7 +358,8 @@ def skip_a_chunk(send, shelf):
     """Leave a journal that knows chunks 0 and 2, as when one overtook the other before a kill."""
 
     async def skip() -> None:
-        await send(SOURCE[:4])
+        with contextlib.suppress(SourceError):
+            await send(breaking_off(SOURCE[:4]))
         journal = shelf.journal()
         await journal.open(None)
         body = msgspec.json.encode([{"Number": number} for number in SOURCE[8:12]])
