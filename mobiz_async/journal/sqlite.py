@@ -130,11 +130,13 @@ class SQLiteJournal:
                     os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             elif not self.path.exists():
                 raise JournalError(f"there is no journal at {self.path}")
+            elif not self.path.stat().st_size:
+                raise JournalError(f"{self.path} is empty: it is no journal")
             connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
         except (OSError, sqlite3.Error) as error:
             raise JournalError(f"the journal {self.path} cannot be opened: {type(error).__name__}") from None
         try:
-            _prepare(connection)
+            _prepare(connection, create=create)
         except sqlite3.Error as error:
             connection.close()
             if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
@@ -306,9 +308,15 @@ def _finish(writer: Writer) -> None:
     writer.join()
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
-    """Take the lock, and make or check the schema."""
+def _prepare(connection: sqlite3.Connection, *, create: bool) -> None:
+    """Take the lock, and make or check the schema; where none is to be made, nothing foreign is written to."""
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    if not create:
+        # Ahead of all else: to set the journal mode is to write, where the file has another one.
+        _check_schema(
+            connection.execute("PRAGMA application_id").fetchone()[0],
+            connection.execute("PRAGMA user_version").fetchone()[0],
+        )
     connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")
     connection.execute("PRAGMA journal_mode = TRUNCATE")
     connection.execute("PRAGMA synchronous = FULL")
@@ -338,6 +346,8 @@ def _prepare(connection: sqlite3.Connection) -> None:
 def _check_schema(application: int, version: int) -> None:
     if application != APPLICATION_ID:
         raise JournalError("the file is a database, but not a journal of this library")
+    if version < min(_STEPS):
+        raise JournalError("the file is marked as a journal of this library, but holds none")
     if version > SCHEMA_VERSION:
         raise JournalError("the journal was written by a newer release of mobiz_async: use that one, or a newer")
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 import stat
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import pytest
 from mobiz_async.errors import JournalError
 from mobiz_async.journal import ChunkState, Event, SQLiteJournal
 from mobiz_async.journal.protocol import Intent, Settlement
-from mobiz_async.journal.sqlite import SCHEMA_VERSION
+from mobiz_async.journal.sqlite import APPLICATION_ID, SCHEMA_VERSION
 
 IDENTITY = {"list id": "1"}
 OPEN_AND_SAY = """
@@ -229,6 +231,49 @@ async def test_looking_into_a_journal_that_is_not_there_makes_none(tmp_path):
         await SQLiteJournal(tmp_path / "j").open(None)
 
     assert list(tmp_path.iterdir()) == []
+
+
+def _emptied(path: Path) -> None:
+    path.touch()
+
+
+def _without_tables(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("CREATE TABLE gone (name TEXT)")
+        db.execute("DROP TABLE gone")
+
+
+def _foreign(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("CREATE TABLE other (name TEXT)")
+
+
+def _marked_only(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (_emptied, "is empty: it is no journal"),
+        (_without_tables, "not a journal of this library"),
+        (_foreign, "not a journal of this library"),
+        (_marked_only, "holds none"),
+    ],
+)
+async def test_looking_into_what_is_no_journal_writes_nothing_into_it(
+    tmp_path, make: Callable[[Path], None], said: str
+) -> None:
+    path = tmp_path / "j"
+    make(path)
+    before = path.read_bytes()
+
+    with pytest.raises(JournalError, match=said):
+        await SQLiteJournal(path).open(None)
+
+    assert before == path.read_bytes()
 
 
 async def test_an_empty_file_becomes_a_journal(tmp_path):
