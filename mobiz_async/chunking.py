@@ -32,6 +32,7 @@ from mobiz_async.encoding import ENCODING_ERRORS, encode, encode_into
 from mobiz_async.errors import InvalidRecordError, Reason, SourceError
 from mobiz_async.recipients.schema import plain
 from mobiz_async.recipients.stages import Problem, Stage, runs
+from mobiz_async.recipients.values import fault_of
 
 __all__ = ["MAX_CHUNK_BYTES", "Chunk", "Chunker", "Slices", "split"]
 
@@ -256,19 +257,19 @@ class Chunker:
     def _fill_singly(self) -> Chunk | None:
         """Encode record by record: one of them ends the chunk by its bytes, is too large alone, or not encodable."""
         while self._waiting and self._count < self._chunk_size:
-            reason = None
+            fault: tuple[str | None, Reason] | None = None
             try:
                 encoded = encode(self._waiting[0])
             except ENCODING_ERRORS:
-                reason = Reason.NOT_ENCODABLE
+                fault = fault_of(*plain(self._waiting[:1])) or (None, Reason.NOT_ENCODABLE)
             else:
                 if len(encoded) + len(b"[]") > self._max_bytes:
-                    reason = Reason.TOO_LARGE
+                    fault = None, Reason.TOO_LARGE
                 elif len(self._body) + len(b",") + len(encoded) + len(b"]") > self._max_bytes:
                     return self._close()
-            if reason is not None:
+            if fault is not None:
                 encoded = b""  # for the same reason as in next()
-                problem = Problem(self._waiting_rows[0], None, reason, *plain(self._waiting[:1]))
+                problem = Problem(self._waiting_rows[0], *fault, *plain(self._waiting[:1]))
                 self._waiting, self._waiting_rows = self._waiting[1:], self._waiting_rows[1:]
                 self._on_problems([problem])
                 continue

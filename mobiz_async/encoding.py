@@ -12,9 +12,13 @@ ENCODING_ERRORS = (TypeError, ValueError, OverflowError, RecursionError, msgspec
 
 
 def _kin(value: Any) -> Any:
-    # numpy.str_ and other subclasses of text, which msgspec does not take for text.
+    # Such as numpy.str_ and numpy.float64: subclasses, which msgspec does not take for what they are.
     if isinstance(value, str):
         return str.__str__(value)
+    if isinstance(value, int):
+        return int.__index__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
     raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
 
 

@@ -31,7 +31,6 @@ LAYERS = (
     "pacing",
     "transport",
     "journal",
-    "cancelling",
     "delivery",
     "splitting",
     "books",

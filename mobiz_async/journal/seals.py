@@ -1,8 +1,11 @@
 """By what a journal knows a chunk again, and finds the first record in which it differs, without keeping the records.
 
 A seal is a digest of the chunk's bytes, on which everything rests, and a print of four bytes for each fragment: what
-ends with a "}". That is a record, or several fragments to a record where it holds objects or such a character, which is
-all the same to a comparison; to cut a body so takes half the time of reading it as JSON.
+lies between two ``},{``. That is a record, or a part of one with lists of objects or such a text in it, which is all
+the same to a comparison; to cut a body so takes half the time of reading it as JSON.
+
+A print is an Adler-32, the quickest there is. One change in some thousands leaves it as it was; then the record that is
+named is one behind the first that differs.
 """
 
 from __future__ import annotations
@@ -21,8 +24,9 @@ from mobiz_async.chunking import split
 __all__ = ["Seal", "first_difference", "seal"]
 
 _AT_ONCE = 5 << 17
-"""Bytes whose prints are made at a stretch; that takes about a millisecond."""
-_END = b"}"
+"""Bytes whose prints are made at a stretch; for records of one level that takes about a millisecond."""
+_BETWEEN = b"},{"
+_BEGINNING, _END = b"[{", b"}]"
 
 
 @attrs.frozen
@@ -37,11 +41,15 @@ def seal(body: bytes | bytearray) -> Seal:
     """Return the seal of an encoded array of records."""
     digest = hashlib.sha256()
     prints = array("I")
-    for piece in _pieces(body):
+    at = 0
+    for start, piece in _pieces(body):
         # A thread that makes prints keeps the interpreter lock all the while; one that makes a digest lets go of it. So
         # they take turns, and an event loop has its own in between.
-        digest.update(piece)
-        prints.extend(map(zlib.adler32, _fragments(piece)))
+        end = start + len(piece)
+        digest.update(memoryview(body)[at:end])
+        at = end
+        prints.extend(map(zlib.adler32, piece.split(_BETWEEN)))
+    digest.update(memoryview(body)[at:])
     return Seal(digest.digest(), prints.tobytes())
 
 
@@ -49,21 +57,33 @@ def first_difference(known: Seal, body: bytes | bytearray) -> int | None:
     """Return the first record, from 0, in which ``body`` differs from what was sealed; None when it is the same."""
     if hashlib.sha256(body).digest() == known.digest:
         return None
-    fragments = [fragment for piece in _pieces(body) for fragment in _fragments(piece)]
-    same = takewhile(bool, map(operator.eq, array("I", known.prints), map(zlib.adler32, fragments)))
-    at = sum(len(fragment) + len(_END) for fragment, _ in zip(fragments, same, strict=False))
-    ends = accumulate(len(record) + len(b",") for record in split(body))
-    return sum(end <= at for end in ends)
+    new = [(at, zlib.adler32(fragment)) for at, fragment in _fragments(body)]
+    same = len(list(takewhile(bool, map(operator.eq, array("I", known.prints), (made for _, made in new)))))
+    records = split(body)
+    if same == len(new):
+        return len(records)
+    at, _ = new[same]
+    ends = accumulate(len(record) + len(b",") for record in records)
+    return len([end for end in ends if end < at])
 
 
-def _pieces(body: bytes | bytearray) -> Iterator[bytes]:
-    """Yield the body cut behind the ends of fragments."""
-    start = 0
-    while start < len(body):
-        end = body.find(_END, start + _AT_ONCE) + 1 or len(body)
-        yield bytes(body[start:end])
-        start = end
+def _fragments(body: bytes | bytearray) -> Iterator[tuple[int, bytes]]:
+    """Yield where each fragment begins, and the fragment."""
+    for start, piece in _pieces(body):
+        at = start
+        for fragment in piece.split(_BETWEEN):
+            yield at, fragment
+            at += len(fragment) + len(_BETWEEN)
 
 
-def _fragments(piece: bytes) -> list[bytes]:
-    return piece.removesuffix(_END).split(_END)
+def _pieces(body: bytes | bytearray) -> Iterator[tuple[int, bytes]]:
+    """Yield the body without its brackets in pieces of whole fragments, and where each begins."""
+    start = len(_BEGINNING)
+    last = len(body) - len(_END)
+    if not body.startswith(_BEGINNING) or not body.endswith(_END):
+        start, last = 0, len(body)
+    while start <= last:
+        found = body.find(_BETWEEN, start + _AT_ONCE, last)
+        end = found if found >= 0 else last
+        yield start, bytes(memoryview(body)[start:end])
+        start = end + len(_BETWEEN)

@@ -179,17 +179,22 @@ class _Check:
     def __init__(self, definition: dict[str, str]) -> None:
         self._definition = definition
         self._number_field = next((field for field, kind in definition.items() if kind == "msisdn"), None)
-        self._columns_of_fitted: dict[type[Fitted], list[_Column] | None] = {}
+        self._learnt: dict[type[Fitted], list[_Column] | None] = {}
         self._fields: tuple[str, ...] | None = None
         self._columns: list[_Column] = []
 
     def __call__(self, records: list[Any], rows: Sequence[int]) -> Staged:
-        if not records or self._all_good(records):
+        if records and isinstance(records[0], Fitted):
+            columns = self._columns_of_fitted(type(records[0]))
+            if columns is not None and self._all_good(records, columns):
+                return Staged(records, rows, [])
+            # The schema holds what any slice before has held; this one may be better than that.
+            records = plain(records)
+        if not records or self._all_good(records, self._columns_of_dicts(records)):
             return Staged(records, rows, [])
-        return only_good(plain(records), rows, self._diagnose)
+        return only_good(records, rows, self._diagnose)
 
-    def _all_good(self, records: list[Any]) -> bool:
-        columns = self._fitted(type(records[0])) if isinstance(records[0], Fitted) else self._dicts(records)
+    def _all_good(self, records: list[Any], columns: list[_Column] | None) -> bool:
         if columns is None:
             return False
         try:
@@ -197,11 +202,11 @@ class _Check:
         except (KeyError, TypeError, UnicodeError):
             return False
 
-    def _fitted(self, kind: type[Fitted]) -> list[_Column] | None:
+    def _columns_of_fitted(self, kind: type[Fitted]) -> list[_Column] | None:
         """Return the columns to be looked at in records fitted to ``kind``; None: each record is to be looked at."""
-        if kind not in self._columns_of_fitted:
-            self._columns_of_fitted[kind] = self._learn_fitted(kind)
-        return self._columns_of_fitted[kind]
+        if kind not in self._learnt:
+            self._learnt[kind] = self._learn_fitted(kind)
+        return self._learnt[kind]
 
     def _learn_fitted(self, kind: type[Fitted]) -> list[_Column] | None:
         if not self._definition.keys() >= kind.__kinds__.keys():
@@ -221,7 +226,7 @@ class _Check:
     def _check_of(self, field: str) -> Callable[[Sequence[Any]], bool]:
         return _all_numbers if field == self._number_field else _COLUMNS[self._definition[field]]
 
-    def _dicts(self, records: list[Any]) -> list[_Column] | None:
+    def _columns_of_dicts(self, records: list[Any]) -> list[_Column] | None:
         """Return the columns of dicts which all have the fields of the first; None where they have not."""
         fields = tuple(records[0])
         if fields != self._fields and not self._learn_dicts(fields):

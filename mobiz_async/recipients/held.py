@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 import msgspec
 
+from mobiz_async.errors import ConfigurationError
 from mobiz_async.recipients.stages import BadRecord
 
 __all__ = ["METADATA_KEY", "Held"]
@@ -53,7 +54,7 @@ class Held:
             made = list(map(self._convert, records))
         if self._rename:
             rename = self._rename.get
-            made = [one and {rename(key, key): value for key, value in one.items()} for one in made]
+            made = [None if one is None else {rename(key, key): value for key, value in one.items()} for one in made]
         if self._common:
             made = [one if one is None else {**self._common, **one} for one in made]
         return made
@@ -71,7 +72,7 @@ class Held:
             return None
         if issubclass(kind, str):
             number_field = self._number_field
-            return None if number_field is None else lambda number: {number_field: str(number)}
+            return None if number_field is None else lambda number: {number_field: str.__str__(number)}
         if kind is dict:
             return lambda record: record
         if issubclass(kind, Mapping):
@@ -91,16 +92,33 @@ class Held:
 
 def _attributes(kind: type) -> dict[str, str] | None:
     fields: Iterable[Any]
+    if issubclass(kind, (BadRecord, str, Mapping)):
+        return None  # they are taken for something else, whatever they are besides
     if attrs.has(kind):
         fields = attrs.fields(kind)
     elif dataclasses.is_dataclass(kind):
         fields = dataclasses.fields(kind)
     else:
         return None
-    return {field.name: field.metadata.get(METADATA_KEY, field.name) for field in fields}
+    attributes = {field.name: field.metadata.get(METADATA_KEY, field.name) for field in fields}
+    if len(set(attributes.values())) < len(attributes):
+        raise ConfigurationError(f"two attributes of {kind.__name__} are for one field")
+    return attributes
 
 
 def _by_attribute(names: dict[str, str]) -> Convert:
+    at_once = _all_attributes(names)
+
+    def convert(record: Any) -> dict[Any, Any]:
+        try:
+            return at_once(record)
+        except AttributeError:  # one that was never set is a field that is missing
+            return {field: getattr(record, name) for name, field in names.items() if hasattr(record, name)}
+
+    return convert
+
+
+def _all_attributes(names: dict[str, str]) -> Convert:
     wanted = tuple(names.values())
     if len(names) == 1:
         single = attrgetter(*names)

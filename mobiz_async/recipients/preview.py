@@ -15,13 +15,14 @@ from typing import Any
 
 import attrs
 
-from mobiz_async.encoding import encode
+from mobiz_async.encoding import ENCODING_ERRORS, encode
 from mobiz_async.errors import ConfigurationError, Reason
 from mobiz_async.models import MAX_RECORDS_PER_APPEND
 from mobiz_async.recipients import segments
 from mobiz_async.recipients.intake import Intake
 from mobiz_async.recipients.schema import plain
 from mobiz_async.recipients.stages import Problem
+from mobiz_async.recipients.values import fault_of
 
 __all__ = ["BadRow", "Preview", "preview"]
 
@@ -167,7 +168,12 @@ class _Books:
 
     def count(self, records: list[Any], rows: Sequence[int]) -> None:
         for record, row in zip(plain(records), rows, strict=True):
-            if not self._fill(len(encode(record)) + 1):
+            try:
+                size = len(encode(record))
+            except ENCODING_ERRORS:
+                self.hold_back([Problem(row, *(fault_of(record) or (None, Reason.NOT_ENCODABLE)))])
+                continue
+            if not self._fill(size + 1):
                 self.hold_back([Problem(row, None, Reason.TOO_LARGE)])
                 continue
             self._good += 1

@@ -11,6 +11,8 @@ compares bytes relies on that.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import chain
+from operator import itemgetter
 from typing import Annotated, Any, ClassVar, Union
 
 import msgspec
@@ -24,15 +26,16 @@ _FITTING = HARMLESS - {float} | {msgspec.UnsetType}
 """Kinds a schema may hold. Where it held floats, msgspec would make floats of decimals too."""
 _NOT_EMPTY = Annotated[str, msgspec.Meta(min_length=1)]
 _MOST_FIELDS = 200
+"""Of a schema. Beyond as many, the order of fields is that of the record."""
 _MOST_CHANGES = 16
 """How often a schema may be widened: a source whose fields change all the time is better off without one."""
+_ORDERS_KEPT = 1000
 _convert = msgspec.convert
 
 
 class Fitted(msgspec.Struct):
     """A record that fits a schema. Each schema, and each class of records under it, has a class of its own."""
 
-    # Other names could be those of a caller's attributes.
     __attributes__: ClassVar[Mapping[str, str]]
     """Field -> the attribute that holds it."""
     __kinds__: ClassVar[Mapping[str, frozenset[type]]]
@@ -51,6 +54,8 @@ class Schema:
         """``number_field`` must not be empty text in any record (None: no such field)."""
         self._number_field = number_field
         self._places: dict[str, int] = {}
+        self._orders: dict[tuple[Any, ...], bool] = {}
+        """Fields of a record that was seen -> whether they are in order."""
         self._kinds: dict[str, set[type]] = {}
         self._changes = 0
         self._slices: dict[type, Any] = {}
@@ -75,52 +80,68 @@ class Schema:
 
     def learn(self, records: list[dict[str, Any]]) -> None:
         """Let records, which are good, fit from now on, unless too much would have to."""
-        self._note(records)
         if self._changes >= _MOST_CHANGES or not records:
             return
         self._changes += 1
-        known, self._kinds = self._kinds, {field: set() for field in self._places} | self._kinds
+        known = self._kinds
+        self._kinds = known | {field: set() for field in chain.from_iterable(records) if field not in known}
+        if len(self._kinds) > _MOST_FIELDS:
+            self._changes, self._kinds = _MOST_CHANGES, {}
         for field, kinds in self._kinds.items():
-            kinds.update(type(record.get(field, msgspec.UNSET)) for record in records)
+            try:
+                kinds.update(map(type, map(itemgetter(field), records)))
+            except KeyError:
+                kinds.update(type(record.get(field, msgspec.UNSET)) for record in records)
             if known and field not in known:
                 kinds.add(msgspec.UnsetType)
         self._slices.clear()
 
     def in_order(self, records: list[dict[str, Any]]) -> list[Any]:
-        """Return records, which are good, as they are to be written: fitted, or with their fields in order."""
-        self._note(records)
+        """Return records, which are good and noted, as they are to be written: fitted, or with fields in order."""
         fitted = self.fit(records)
-        return fitted if fitted is not None else list(map(self._arrange, records))
+        if fitted is not None:
+            return fitted
+        return [record if self._orders.get(tuple(record)) else self._arranged(record) for record in records]
 
-    def _note(self, records: Iterable[dict[str, Any]]) -> None:
-        places = self._places
+    def note(self, records: Iterable[dict[Any, Any]]) -> None:
+        """Give the fields of records that are not known yet their places, behind those that are."""
+        orders, places = self._orders, self._places
         for record in records:
-            for field in record:
-                places.setdefault(field, len(places))
+            fields = tuple(record)
+            if fields in orders:
+                continue
+            if all(isinstance(field, str) for field in fields):
+                for field in fields:
+                    if field not in places and len(places) < _MOST_FIELDS:
+                        places[field] = len(places)
+            if len(orders) >= _ORDERS_KEPT:
+                orders.clear()
+            orders[fields] = self._in_order(fields)
 
-    def _arrange(self, record: dict[str, Any]) -> dict[str, Any]:
-        places = [self._places[field] for field in record]
-        if places == sorted(places):
-            return record
-        return dict(sorted(record.items(), key=lambda item: self._places[item[0]]))
+    def _place(self, field: Any) -> int:
+        return self._places.get(field, _MOST_FIELDS)
+
+    def _in_order(self, fields: Iterable[Any]) -> bool:
+        places = list(map(self._place, fields))
+        return places == sorted(places)
+
+    def _arranged(self, record: dict[str, Any]) -> dict[str, Any]:
+        return dict(sorted(record.items(), key=lambda item: self._place(item[0])))
 
     def _slice_of(self, names: Mapping[str, str] | None) -> Any:
         """Return the type of a slice of records, dicts or with attributes of ``names``; None where it is of no use."""
-        fields = sorted(self._kinds, key=self._places.__getitem__)
+        kinds = self._kinds_of(names)
+        if not kinds or not all(kinds.values()) or not set().union(*kinds.values()) <= _FITTING:
+            return None
+        fields = sorted(kinds, key=self._place)
         if names is not None:
             attributes = {field: name for name, field in names.items()}
-            fields = [field for field in fields if field in attributes]
-            if len(fields) != len(names):  # not seen yet, or two attributes for one field
-                return None
         else:
             attributes = {field: f"f{position}" for position, field in enumerate(fields)}
-        kinds = {field: frozenset(self._kinds[field]) for field in fields}
-        if not 0 < len(fields) <= _MOST_FIELDS or not set().union(*kinds.values()) <= _FITTING:
-            return None
         try:
             made = msgspec.defstruct(
                 "Record",
-                [self._member(attributes[field], field) for field in fields],
+                [self._member(attributes[field], field, kinds[field]) for field in fields],
                 bases=(Fitted,),
                 namespace={"__attributes__": attributes, "__kinds__": kinds},
                 rename={attributes[field]: field for field in fields},
@@ -128,11 +149,20 @@ class Schema:
                 kw_only=True,
                 gc=False,
             )
-        except ValueError:  # a quotation mark in a field's name, say, which msgspec has no fields for
+        except (ValueError, TypeError, RuntimeError):  # a name that msgspec takes for no field: with a quotation mark
             return None
         return list[made]  # type: ignore[valid-type]  # made at run time
 
-    def _member(self, name: str, field: str) -> Any:
-        kinds = [_NOT_EMPTY if kind is str and field == self._number_field else kind for kind in self._kinds[field]]
-        member = name, Union[tuple(kinds)]  # noqa: UP007  made at run time
+    def _kinds_of(self, names: Mapping[str, str] | None) -> dict[str, frozenset[type]]:
+        """Return the fields of a slice of records and what they may hold; none where they are not all known."""
+        if names is None:
+            return {field: frozenset(kinds) for field, kinds in self._kinds.items()}
+        if not self._kinds.keys() >= set(names.values()) or self._number_field not in {None, *names.values()}:
+            return {}
+        # An attribute that is not there must not be passed over: msgspec would look for one of the field's name.
+        return {field: frozenset(self._kinds[field] - {msgspec.UnsetType}) for field in names.values()}
+
+    def _member(self, name: str, field: str, kinds: frozenset[type]) -> Any:
+        union = [_NOT_EMPTY if kind is str and field == self._number_field else kind for kind in kinds]
+        member = name, Union[tuple(union)]  # noqa: UP007  made at run time
         return (*member, msgspec.UNSET) if msgspec.UnsetType in kinds else member

@@ -1,4 +1,4 @@
-"""The first stage: whatever the caller holds becomes plain dicts that are safe to write as JSON.
+"""The first stage: whatever the caller holds becomes dicts, or fitted records, that are safe to write as JSON.
 
 A record is a mapping, an attrs, dataclass, msgspec, pydantic or named-tuple instance, or a bare number. JSON encoders
 let some values through that nobody means: bytes become base64, NaN becomes null, integer keys become text. Each is
@@ -13,11 +13,11 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any
 
-from mobiz_async.encoding import ENCODING_ERRORS, encode
 from mobiz_async.errors import Reason
 from mobiz_async.recipients.held import METADATA_KEY, Held
 from mobiz_async.recipients.schema import HARMLESS, Fitted, Schema
 from mobiz_async.recipients.stages import BadRecord, Problem, Stage, Staged, only_good
+from mobiz_async.recipients.values import fault_of
 
 __all__ = ["METADATA_KEY", "shape_stage"]
 
@@ -58,18 +58,28 @@ class _Shape:
             made = self._held.dicts(records, kinds)
             if None in made:
                 paired = zip(made, records, rows, strict=True)
-                problems = [_unmade(record, row) for good, record, row in paired if good is None]
+                problems = [self._unmade(record, row) for good, record, row in paired if good is None]
                 rows = [row for good, row in zip(made, rows, strict=True) if good is not None]
             records = [record for record in made if record is not None]
         fit = self._schema.fit(records)
         if fit is not None:
             return Staged(fit if self._fitted else records, rows, problems)
+        if self._fitted:
+            # Of the bad ones as well: whether they are told apart here or by the encoder depends on their slice.
+            self._schema.note(records)
         if _all_good(records, self._number_field):
             self._schema.learn(records)
         else:
             records, rows, unfit = only_good(records, rows, lambda record: _diagnose(record, self._number_field))
             problems += unfit
         return Staged(self._schema.in_order(records) if self._fitted else records, rows, problems)
+
+    def _unmade(self, record: Any, row: int) -> Problem:
+        if not isinstance(record, BadRecord):
+            return Problem(row, None, Reason.NOT_A_RECORD, record)
+        # What is kept to be mended looks like any other record held back: renamed, with the common fields.
+        cells = self._held.dicts([dict(record.cells)], {dict})[0] if record.cells else None
+        return Problem(row, record.field, record.reason, cells)
 
     def _fit_instances(self, records: list[Any], kinds: set[type]) -> list[Fitted] | None:
         """Fit instances of one class, without making dicts of them."""
@@ -109,51 +119,12 @@ def _not_null(value: object) -> object:
     return "" if value is None or value is False or value is True else value
 
 
-def _unmade(record: Any, row: int) -> Problem:
-    if isinstance(record, BadRecord):
-        return Problem(row, record.field, record.reason)
-    return Problem(row, None, Reason.NOT_A_RECORD, record)
-
-
 def _diagnose(record: dict[Any, Any], number_field: str | None) -> tuple[str | None, Reason] | None:
-    for key in record:
-        if not isinstance(key, str):
-            return None, Reason.KEY_NOT_TEXT
+    if not all(isinstance(key, str) for key in record):
+        return None, Reason.KEY_NOT_TEXT
     if number_field is not None:
         if number_field not in record:
             return number_field, Reason.MISSING
         if _not_null(record[number_field]) == "":
             return number_field, Reason.EMPTY
-    for key, value in record.items():
-        try:
-            reason = _value_problem(value)
-        except RecursionError:  # it contains itself, or as good as
-            reason = Reason.NOT_ENCODABLE
-        if reason is not None:
-            return key, reason
-    return None
-
-
-def _value_problem(value: Any) -> Reason | None:
-    match value:
-        case str():
-            return _encoding_problem(value)
-        case float():
-            return None if math.isfinite(value) else Reason.NOT_FINITE
-        case bytes() | bytearray() | memoryview():
-            return Reason.BINARY
-        case Mapping():
-            if not all(isinstance(key, str) for key in value):
-                return Reason.KEY_NOT_TEXT
-            return next(filter(None, map(_value_problem, value.values())), None)
-        case list() | tuple() | set() | frozenset():
-            return next(filter(None, map(_value_problem, value)), None)
-    return _encoding_problem(value)
-
-
-def _encoding_problem(value: Any) -> Reason | None:
-    try:
-        encode(value)
-    except ENCODING_ERRORS:
-        return Reason.NOT_ENCODABLE
-    return None
+    return fault_of(record)

@@ -6,7 +6,9 @@ import dataclasses
 import enum
 import itertools
 import json
+import tracemalloc
 from collections import OrderedDict
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from types import MappingProxyType
@@ -18,12 +20,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mobiz_async.encoding import ENCODING_ERRORS, encode
-from mobiz_async.errors import Reason
+from mobiz_async.errors import ConfigurationError, Reason
 from mobiz_async.recipients.definition import definition_stage
 from mobiz_async.recipients.held import METADATA_KEY
 from mobiz_async.recipients.schema import Fitted, plain
 from mobiz_async.recipients.shape import shape_stage
-from mobiz_async.recipients.stages import Staged, pipeline
+from mobiz_async.recipients.stages import BadRecord, Staged, pipeline
 
 NUMBER = "27821234567"
 DEFINITION = {"Number": "msisdn", "Name": "text", "Points": "numeric", "Email": "email"}
@@ -41,9 +43,23 @@ class Grade(enum.IntEnum):
     FIRST = 1
 
 
+class Count(int):
+    pass
+
+
+class Share(float):
+    pass
+
+
+@dataclasses.dataclass
+class Nested:
+    content: Any
+
+
 values = st.one_of(
     st.text(max_size=3),
     st.integers(-3, 2**64),
+    st.sampled_from(["half a \ud800", Count(5), Share(0.5), Share("nan"), Decimal("NaN"), {"a", "b"}, Nested(b"x")]),
     st.floats(),
     st.sampled_from(
         [None, True, Decimal("1.10"), date(2026, 1, 2), Size.BIG, Text("x"), Grade.FIRST, b"x", [1], {"a": 1}]
@@ -70,10 +86,43 @@ class Data:
     Number: Any = NUMBER
 
 
+@attrs.define
+class Numberless:
+    A: Any
+
+
+@attrs.define
+class Unset:
+    Number: Any
+    B: Any = attrs.field(init=False)
+    A: Any = attrs.field(init=False, metadata={METADATA_KEY: "B, too"})
+
+
+@attrs.define(eq=False)
+class Window(Mapping):
+    """A mapping first of all, whatever attributes it has besides."""
+
+    Number: Any
+    A: Any
+
+    def __getitem__(self, field):
+        return {"Number": NUMBER, "C": self.A}[field]
+
+    def __iter__(self):
+        return iter(("Number", "C"))
+
+    def __len__(self):
+        return 2
+
+
 held = st.one_of(
     records,
     st.builds(Instance, values, values),
     st.builds(Data, values),
+    st.builds(Numberless, values),
+    st.builds(Unset, st.just(NUMBER)),
+    st.builds(Window, st.just(NUMBER), values),
+    st.builds(BadRecord, st.just("Number"), st.just(Reason.RAGGED)),
     st.just(NUMBER),
     st.none(),
 )
@@ -158,6 +207,56 @@ def test_instances_are_fitted_without_a_detour(record) -> None:
     assert type(first.records[0]) is not type(second.records[0])
     assert [encode(staged.records) for staged in (first, second)] == [encode(plain(first.records))] * 2
     assert plain(second.records) == shape_stage("Number")([record] * 3, range(3)).records
+
+
+def test_instances_without_a_number_are_not_let_through_by_the_schema_of_others() -> None:
+    stage = shape_stage("Number", fitted=True)
+    stage([Instance("Ann", "two")], range(1))
+
+    staged = stage([Numberless("Ann")] * 2, range(1, 3))
+
+    assert [(problem.field, problem.reason) for problem in staged.problems] == [("Number", Reason.MISSING)] * 2
+
+
+def test_what_a_source_could_not_make_is_never_a_record() -> None:
+    stage = shape_stage("Number", fitted=True)
+    stage([{"Number": NUMBER, "field": "x", "reason": "y"}], range(1))
+
+    staged = stage([BadRecord("Number", Reason.RAGGED)], range(1, 2))
+
+    assert (staged.records, [problem.reason for problem in staged.problems]) == ([], [Reason.RAGGED])
+
+
+@pytest.mark.parametrize("name", ["__kinds__", "__attributes__", "__class__x"])
+def test_instances_with_unusual_attributes_are_records_all_the_same(name) -> None:
+    kind = dataclasses.make_dataclass("Odd", [("Number", str), (name, str)])
+    stage = shape_stage("Number", fitted=True)
+
+    for _ in range(3):
+        staged = stage([kind(NUMBER, "x")], range(1))
+        assert json.loads(encode(staged.records)) == [{"Number": NUMBER, name: "x"}]
+
+
+def test_two_attributes_for_one_field_are_told_at_once() -> None:
+    kind = attrs.make_class("Twice", {"Number": attrs.field(), "cell": attrs.field(metadata={METADATA_KEY: "Number"})})
+
+    with pytest.raises(ConfigurationError, match="two attributes of Twice"):
+        shape_stage("Number")([kind("1", "2")], range(1))
+
+
+def test_a_schema_does_not_grow_with_the_fields_of_a_source() -> None:
+    """Two hundred fields have places; whatever comes after keeps the record's order."""
+    stage = shape_stage("Number", fitted=True)
+    tracemalloc.start()
+    for start in range(0, 40_000, 500):
+        many = [{"Number": NUMBER, f"field {start + n}": "x"} for n in range(500)]
+        stage(many, range(500))
+        if start == 5_000:
+            before, _ = tracemalloc.get_traced_memory()
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert after - before < 200_000
 
 
 def test_a_field_that_no_schema_can_have_is_no_reason_to_fail() -> None:
