@@ -247,7 +247,8 @@ class ChunkLife:
             reason = self._stop_reason(judged, outcome)
             if reason is not None:
                 self._with.stop(reason, error)
-        await self._settle(piece, outcome, delivery.attempts, judged.status, error)
+        pending = attempt.event is Event.NOT_SENT
+        await self._settle(piece, outcome, delivery.attempts, judged.status, error, pending=pending)
 
     def _stop_reason(self, judged: Judged, outcome: Outcome) -> StopReason | None:
         if outcome is Outcome.UNKNOWN and self._with.on_unknown is OnUnknown.STOP:
@@ -290,8 +291,9 @@ class ChunkLife:
         error: RequestError | None,
         *,
         resumed: bool = False,
+        pending: bool = False,
     ) -> None:
-        made = self._outcome(piece, outcome, attempts, status, error, resumed=resumed)
+        made = self._outcome(piece, outcome, attempts, status, error, resumed=resumed, pending=pending)
         self._note(made)
         await self._with.hand_over(made)
 
@@ -304,6 +306,7 @@ class ChunkLife:
         error: RequestError | None,
         *,
         resumed: bool = False,
+        pending: bool = False,
     ) -> ChunkOutcome:
         self._settled.append((piece.start, piece.start + piece.count))
         return ChunkOutcome(
@@ -315,6 +318,7 @@ class ChunkLife:
             status=status,
             error=error,
             resumed=resumed,
+            pending=pending or outcome is Outcome.NOT_SENT,
             runs=piece.rows,
             body=bytes(piece.body) if outcome is not Outcome.ACCEPTED else None,
         )

@@ -377,7 +377,7 @@ class MobizClient:
         asked = BulkOptions.of(options)
         target = as_list(contacts)
         intake = intake_of(target, records, asked.number_field, asked)
-        identity = asked.identity(target.id, intake.fingerprint())
+        identity = asked.identity(target.id, intake.fingerprints())
 
         chunker = partial(
             Chunker, records, intake.stage(), chunk_size=asked.chunk_size, max_bytes=asked.max_chunk_bytes

@@ -121,11 +121,11 @@ class BulkOptions:
         except ValueError as error:
             raise ConfigurationError(str(error.args[0])) from None
 
-    def identity(self, list_id: str, checks: str) -> dict[str, str]:
-        """Return what a journal must agree on before a run goes on from it; ``checks`` is the intake's fingerprint."""
+    def identity(self, list_id: str, checks: Mapping[str, str]) -> dict[str, str]:
+        """Return what a journal must agree on before a run goes on from it; ``checks`` are the intake's fingerprints."""
         return {
             "list id": list_id,
             "chunk size": str(self.chunk_size),
             "max chunk bytes": str(self.max_chunk_bytes),
-            "checks": checks,
+            **checks,
         }

@@ -96,6 +96,8 @@ class ChunkOutcome:
     error: RequestError | None = None
     resumed: bool = False
     """Taken from the journal of an earlier run; not sent by this one."""
+    pending: bool = False
+    """Whether the same run sends it when it is resumed: not sent, or refused for a key or an address alone."""
     runs: tuple[tuple[int, int], ...] = attrs.field(default=(), repr=False)
     """(first row, length) of each unbroken run of source rows in the chunk."""
     body: bytes | None = attrs.field(default=None, repr=False, eq=False)

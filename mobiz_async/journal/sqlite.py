@@ -55,8 +55,6 @@ CREATE TABLE parts (
     row_runs TEXT NOT NULL, body BLOB, PRIMARY KEY (idx, start)
 );
 """
-_STEPS = {1: "CREATE TABLE source (records INTEGER NOT NULL)"}
-"""Version -> what makes the next one of it."""
 _COLUMNS = (
     "idx, start, count, state, attempt_id, attempts, status, reference, intended_at, settled_at, row_runs, "
     "body IS NOT NULL"
@@ -333,9 +331,6 @@ def _prepare(connection: sqlite3.Connection, *, create: bool) -> None:
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         else:
             _check_schema(application, version)
-            for older in range(version, SCHEMA_VERSION):
-                connection.execute(_STEPS[older])
-                connection.execute(f"PRAGMA user_version = {older + 1}")
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
@@ -346,10 +341,12 @@ def _prepare(connection: sqlite3.Connection, *, create: bool) -> None:
 def _check_schema(application: int, version: int) -> None:
     if application != APPLICATION_ID:
         raise JournalError("the file is a database, but not a journal of this library")
-    if version < min(_STEPS):
+    if version < 1:
         raise JournalError("the file is marked as a journal of this library, but holds none")
     if version > SCHEMA_VERSION:
         raise JournalError("the journal was written by a newer release of mobiz_async: use that one, or a newer")
+    if version < SCHEMA_VERSION:
+        raise JournalError("the journal was written by an older version of mobiz_async: finish the run with that one")
 
 
 def _begin(db: sqlite3.Connection, identity: Mapping[str, str] | None) -> bool:

@@ -61,23 +61,27 @@ class Intake:
             stages.append(dedupe_stage(self.dedupe))
         return pipeline(stages)
 
-    def fingerprint(self) -> str:
-        """Return a digest of the settings: the same source under the same one falls into the same chunks.
+    def fingerprints(self) -> dict[str, str]:
+        """Return a digest of each setting: the same source under the same ones falls into the same chunks.
 
-        What is on the suppression list is no part of it: a list that has grown shows as a source that has changed.
+        What is on the suppression list is no part of them: a list that has grown shows as a source that has changed.
         """
-        settings = [
-            self.number_field,
-            dict(self.common or {}),
-            dict(self.rename or {}),
-            self.region,
-            self.mobile_only,
-            dict(self.definition) if self.definition is not None else None,
-            self.suppress is not None,
-            self.dedupe,
-        ]
-        try:
-            text = msgspec.json.encode(settings, order="sorted")
-        except (TypeError, ValueError, msgspec.MsgspecError):
-            raise ConfigurationError("common holds a value that cannot be written as JSON") from None
-        return hashlib.sha256(text).hexdigest()
+        settings = {
+            "number field": self.number_field,
+            "common fields": dict(self.common or {}),
+            "renamed fields": dict(self.rename or {}),
+            "region": self.region,
+            "mobile only": self.mobile_only,
+            "definition": dict(self.definition) if self.definition is not None else None,
+            "suppression": self.suppress is not None,
+            "dedupe": self.dedupe,
+        }
+        return {name: _fingerprint(value) for name, value in settings.items()}
+
+
+def _fingerprint(value: Any) -> str:
+    try:
+        text = msgspec.json.encode(value, order="sorted")
+    except (TypeError, ValueError, msgspec.MsgspecError):
+        raise ConfigurationError("common holds a value that cannot be written as JSON") from None
+    return hashlib.sha256(text).hexdigest()

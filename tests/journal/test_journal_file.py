@@ -172,19 +172,14 @@ async def test_the_schema_of_a_newer_release_is_refused(tmp_path):
         await SQLiteJournal(tmp_path / "j").open(IDENTITY)
 
 
-async def test_a_journal_of_the_first_version_is_taken_on(tmp_path):
-    await run_once(tmp_path / "j", [Event.ACCEPT, Event.LOSE])
+async def test_a_journal_of_an_older_version_says_what_to_do(tmp_path):
+    await run_once(tmp_path / "j", [Event.ACCEPT])
     with sqlite3.connect(tmp_path / "j") as db:
-        db.execute("DROP TABLE source")
-        db.execute("PRAGMA user_version = 1")
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION - 1}")
     db.close()
-    journal = SQLiteJournal(tmp_path / "j")
 
-    resuming = await journal.open(IDENTITY)
-    await journal.note_end(7)
-
-    assert (resuming, await journal.end(), len([part async for part in journal.parts()])) == (True, 7, 2)
-    await journal.close()
+    with pytest.raises(JournalError, match="finish the run with that one"):
+        await SQLiteJournal(tmp_path / "j").open(IDENTITY)
 
 
 async def test_another_programs_database_is_refused_and_left_as_it_was(tmp_path):

@@ -270,9 +270,9 @@ async def test_a_source_that_was_not_read_to_its_end_may_go_on(sandbox, send):
         ({"list_id": "2"}, "list id"),
         ({"chunk_size": 5}, "chunk size"),
         ({"max_chunk_bytes": 1000}, "max chunk bytes"),
-        ({"dedupe": "Number"}, "checks"),
-        ({"number_field": "Cell"}, "checks"),
-        ({"common": {"Message": "Hello"}}, "checks"),
+        ({"dedupe": "Number"}, "dedupe"),
+        ({"number_field": "Cell"}, "number field"),
+        ({"common": {"Message": "Hello"}}, "common fields"),
     ],
     ids=["list", "chunk size", "chunk bytes", "dedupe", "number field", "common"],
 )
