@@ -208,15 +208,15 @@ def to_text(value: object) -> str:
     """Return a phone number that came as text, a whole number, or a float that is a whole number, as text.
 
     Raises:
-        PhoneNumberError: it is a float that has lost digits (RUINED), or no number at all.
+        PhoneNumberError: it is no whole number, or one too long for a float to hold exactly.
 
     """
     if isinstance(value, str):
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value) if abs(value) < _EXACT_FLOATS else _refuse(PhoneFault.TOO_LONG)
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < _EXACT_FLOATS else _refuse(PhoneFault.RUINED)
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value)) if abs(value) < _EXACT_FLOATS else _refuse(PhoneFault.TOO_LONG)
     return _refuse(PhoneFault.NOT_A_NUMBER)
 
 

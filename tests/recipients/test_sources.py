@@ -89,7 +89,7 @@ def test_json_lines_report_bad_lines_in_their_place():
         {"Number": "1"},
         BadRecord(None, Reason.MALFORMED),
         BadRecord(None, Reason.NOT_A_RECORD),
-        BadRecord("Number", Reason.RUINED),
+        BadRecord("Number", Reason.NOT_A_NUMBER),
         {"Number": None},
         {"a": 1},
         BadRecord(None, Reason.MALFORMED),

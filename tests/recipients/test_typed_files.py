@@ -49,12 +49,12 @@ def test_a_sheet_is_read_as_text(workbook):
         assert (list(recipients), recipients.length) == (expected, 2)
 
 
-def test_a_number_cell_that_lost_digits_is_ruined_and_others_go_on(workbook):
+def test_a_number_cell_that_is_no_phone_number_is_a_bad_record_and_others_go_on(workbook):
     path = workbook([["cell", "name"], [2.5, "a"], [82123456789, "b"], [1e17, "c"], [True, "d"]])
     expected = [
-        BadRecord("Number", Reason.RUINED),
+        BadRecord("Number", Reason.NOT_A_NUMBER),
         {"Number": "82123456789", "Message": "Hi b"},
-        BadRecord("Number", Reason.RUINED),
+        BadRecord("Number", Reason.TOO_LONG),
         BadRecord("Number", Reason.NOT_A_NUMBER),
     ]
     assert expected == read(path, mapping={"Number": "cell", "Message": "Hi {name}"})
@@ -123,9 +123,9 @@ def test_parquet_keeps_types_but_for_phones_times_and_decimals(parquet):
         assert (list(recipients), recipients.length) == (expected, 3)
 
 
-def test_parquets_float_phones_are_exact_or_ruined(parquet):
+def test_parquets_float_phones_are_whole_or_no_numbers(parquet):
     path = parquet({"Number": [27821234567.0, 2.5, float("nan")]})
-    bad = BadRecord("Number", Reason.RUINED)
+    bad = BadRecord("Number", Reason.NOT_A_NUMBER)
     assert read(path) == [{"Number": "27821234567"}, bad, bad]
 
 
