@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
@@ -13,7 +14,16 @@ from mobiz_async.recipients.columns import build_from_rows, field_sources
 from mobiz_async.recipients.files import BrokenFile, SourceFileError, not_utf8
 from mobiz_async.recipients.phones import RUINED
 from mobiz_async.recipients.stages import BadRecord
-from mobiz_async.recipients.tables import SLICE, Table, TableOptions, checked_header, dropped_columns
+from mobiz_async.recipients.tables import (
+    RAW_COLUMN,
+    SLICE,
+    Table,
+    TableOptions,
+    checked_header,
+    dropped_columns,
+    raw_column,
+    unmended,
+)
 
 __all__ = ["open_delimited"]
 
@@ -21,6 +31,9 @@ DELIMITERS = ",;\t|"
 _SEPARATOR_LINE = re.compile(rb"sep=([\x01-\x09\x20-\x7e])\r?\n", re.IGNORECASE)
 """What Excel writes before the header where the list separator is not the comma."""
 _SNIFFED_ROWS = 20
+_LINE_END = re.compile(r"\r\n?|\n")
+_RUINS = re.compile(r"[eE][+0-9]|#").search
+"""What a column in which ``RUINED`` might match has somewhere."""
 
 
 def open_delimited(name: str, blocks: Iterator[bytes], options: TableOptions) -> Table:
@@ -87,6 +100,7 @@ class _Reader:
         self._name = name
         self._header = header
         self._delimiter = delimiter
+        self._sources = sources
         self._build = build_from_rows(header, sources)
         self._phones = [
             (header.index(source.columns[0]), source.field)
@@ -94,8 +108,13 @@ class _Reader:
             if source.template is None and source.field in options.phone_fields
         ]
         self._row = 0
-        self._lines_seen = -1
-        self._suspicious = False
+        self._lines_seen = 0
+        self._lines: list[bytes] = []
+        self._lines_before = 0
+        """Lines in the blocks before that of ``_lines``."""
+        self._raw_at = raw_column(header)
+        self._suspicious = self._raw_at is not None
+        """Whether each row is to be looked at, for a NUL or for what a file of rejects says of it."""
 
     def slices(self, blocks: Iterator[bytes]) -> Iterator[list[Any]]:
         """Yield slices of records; the row of a fault is told right because all before it were counted."""
@@ -125,13 +144,16 @@ class _Reader:
         reader = csv.reader(lines, delimiter=self._delimiter, strict=True)
         while True:
             before = self._row
-            yield from self._read(islice(reader, SLICE))
+            yield from self._read(islice(reader, SLICE), reader)
             if self._row == before and reader.line_num == self._lines_seen:
                 return
             self._lines_seen = reader.line_num
 
-    def _read(self, rows: Iterable[list[str]]) -> Iterator[list[Any]]:
-        """Yield the records of ``rows`` and, where one cannot be read, those before it first."""
+    def _read(self, rows: Iterable[list[str]], reader: Any = None) -> Iterator[list[Any]]:
+        """Yield the records of ``rows`` and, where one cannot be read, those before it first.
+
+        ``reader`` is the parser that they come from.
+        """
         read: list[list[str]] = []
         fault: BrokenFile | None = None
         malformed = False
@@ -147,16 +169,24 @@ class _Reader:
             malformed = fault is None
         made = self._made(read)
         if malformed:
-            made.append(BadRecord(None, Reason.MALFORMED))
+            made.append(BadRecord(None, Reason.MALFORMED, {RAW_COLUMN: self._lines_after(read, reader.line_num)}))
             self._row += 1
         yield made
         if fault is not None:
             raise fault
 
+    def _lines_after(self, read: list[list[str]], last: int) -> str:
+        """Return the lines up to number ``last`` that come after the rows read of this slice."""
+        taken = sum(1 + sum(len(_LINE_END.findall(cell)) for cell in row) for row in read)
+        first = max(self._lines_seen + taken - self._lines_before, 0)
+        return b"".join(self._lines[first : last - self._lines_before]).decode().rstrip("\r\n")
+
     def _suspected_lines(self, blocks: Iterator[bytes]) -> Iterator[list[bytes]]:
         for block in blocks:
             self._suspect(block)
-            yield block.splitlines(keepends=True)
+            self._lines_before += len(self._lines)
+            self._lines = block.splitlines(keepends=True)
+            yield self._lines
 
     def _suspect(self, block: bytes) -> None:
         """From the first block on that holds a NUL, look at each row."""
@@ -179,20 +209,35 @@ class _Reader:
     def _may_be_ruined(self, made: list[dict[str, str]]) -> bool:
         for _, field in self._phones:
             column = "\n".join([record[field] for record in made])
-            if "E+" in column or "e+" in column:
+            if ("E" in column or "e" in column or "#" in column) and _RUINS(column):
                 return True
         return False
 
     def _one(self, row: list[str]) -> dict[str, Any] | BadRecord:
         if len(row) != len(self._header):
-            return BadRecord(None, Reason.RAGGED)
+            return BadRecord(None, Reason.RAGGED, {**self._as_far_as_it_goes(row), RAW_COLUMN: self._line_of(row)})
+        record = self._build([row])[0]
+        if self._raw_at is not None and row[self._raw_at].strip():
+            return unmended(record, row[self._raw_at], row[self._header.index("_reason")])
         for place, cell in enumerate(row):
             if "\0" in cell:
-                return BadRecord(self._header[place], Reason.NOT_TEXT)
+                return BadRecord(self._header[place], Reason.NOT_TEXT, record)
         for place, field in self._phones:
             if RUINED.fullmatch(row[place].strip()):
-                return BadRecord(field, Reason.RUINED)
-        return self._build([row])[0]
+                return BadRecord(field, Reason.RUINED, record)
+        return record
+
+    def _as_far_as_it_goes(self, row: list[str]) -> dict[str, Any]:
+        """Return the fields of which all cells are there."""
+        there = self._header[: len(row)]
+        sources = [source for source in self._sources if set(source.columns) <= set(there)]
+        return build_from_rows(there, sources)([row[: len(there)]])[0]
+
+    def _line_of(self, row: list[str]) -> str:
+        """Return a row as a line of the file, with quotes where it needs them."""
+        line = io.StringIO(newline="")
+        csv.writer(line, delimiter=self._delimiter, lineterminator="").writerow(row)
+        return line.getvalue()
 
 
 def _fatal(message: str) -> BrokenFile | None:

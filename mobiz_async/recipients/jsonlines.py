@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Iterator
 from itertools import chain
+from math import isfinite
 from typing import Any
 
+import attrs
 import msgspec
 
 from mobiz_async.errors import Reason
-from mobiz_async.recipients.columns import build_from_mappings, field_sources
+from mobiz_async.recipients.columns import as_text, build_from_mappings, field_sources
 from mobiz_async.recipients.files import BrokenFile, SourceFileError, not_utf8
 from mobiz_async.recipients.stages import BadRecord
 from mobiz_async.recipients.tables import (
-    REJECT_COLUMNS,
+    RAW_COLUMN,
     Table,
     TableOptions,
     as_phone,
     dropped_columns,
     missing_columns,
+    unmended,
 )
 
 __all__ = ["open_json_lines"]
@@ -67,7 +72,7 @@ class _Reader:
             raise SourceFileError(self._name, str(error), row + 1) from None
 
     def _made(self, found: list[Any]) -> list[Any]:
-        self._drop_reject_columns(found)
+        found = self._without_reject_columns(found)
         try:
             made = self._build(found) if self._sources else found
             for field in self._phones:
@@ -76,31 +81,49 @@ class _Reader:
             return [self._one(record) for record in found]
         return made
 
-    def _drop_reject_columns(self, found: list[Any]) -> None:
+    def _without_reject_columns(self, found: list[Any]) -> list[Any]:
         if self._drop is None and found:
             self._drop = dropped_columns(tuple(found[0])) if isinstance(found[0], dict) else ()
-        for record in found if self._drop else ():
-            if isinstance(record, dict):
-                for column in REJECT_COLUMNS:
-                    record.pop(column, None)
+        return list(map(self._less, found)) if self._drop else found
+
+    def _less(self, record: dict[str, Any] | BadRecord) -> dict[str, Any] | BadRecord:
+        """Return a row of rejects without what is said of it there, bad still where it has not been mended."""
+        if isinstance(record, BadRecord):
+            cells = {name: cell for name, cell in (record.cells or {}).items() if name not in (self._drop or ())}
+            return record if record.field is None else attrs.evolve(record, cells=cells)
+        own = {column: record.pop(column, None) for column in self._drop or ()}
+        raw = as_text(own[RAW_COLUMN])
+        return unmended(self._fields_of(record), raw, own["_reason"]) if raw.strip() else record
 
     def _one(self, record: dict[str, Any] | BadRecord) -> dict[str, Any] | BadRecord:
         if isinstance(record, BadRecord):
-            return record
+            return record if record.field is None else self._by_field(record)
         if self._sources:
             for source in self._sources:
                 if (bad := missing_columns(source, record)) is not None:
-                    return bad
-            there = tuple(source for source in self._sources if source.columns[0:1] and source.columns[0] in record)
-            constant = tuple(source for source in self._sources if not source.columns)
-            record = build_from_mappings(there + constant)([record])[0]
+                    return attrs.evolve(bad, cells=self._fields_of(record))
+            record = self._fields_of(record)
         for field in self._phones:
             if field in record:
                 number = as_phone(field, record[field])
                 if isinstance(number, BadRecord):
-                    return number
+                    return attrs.evolve(number, cells=record)
                 record[field] = number
         return record
+
+    def _by_field(self, record: BadRecord) -> BadRecord:
+        """Return a bad record that names columns so far with the fields that they go to."""
+        if not self._sources:
+            return record
+        field = next((source.field for source in self._sources if source.columns == (record.field,)), None)
+        return BadRecord(field, record.reason, self._fields_of(dict(record.cells or {})))
+
+    def _fields_of(self, record: dict[str, Any]) -> dict[str, Any]:
+        """Return the fields of which all columns are there; without a mapping the record as it is."""
+        if not self._sources:
+            return record
+        there = [source for source in self._sources if all(column in record for column in source.columns)]
+        return build_from_mappings(there)([record])[0]
 
 
 def _decoded(block: bytes) -> tuple[list[Any], BrokenFile | None]:
@@ -122,7 +145,39 @@ def _decoded(block: bytes) -> tuple[list[Any], BrokenFile | None]:
 def _decoded_line(text: str) -> dict[str, Any] | BadRecord:
     try:
         return _decoder.decode(text)
-    except msgspec.ValidationError:
-        return BadRecord(None, Reason.NOT_A_RECORD)
     except (msgspec.MsgspecError, RecursionError):
-        return BadRecord(None, Reason.MALFORMED)
+        return _unreadable(text)
+
+
+def _unreadable(text: str) -> BadRecord:
+    """Return what is wrong with a line: no JSON, no object, or a number larger than any."""
+    raw = {RAW_COLUMN: text}
+    try:
+        read = json.loads(text, parse_float=_float, parse_int=_int, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return BadRecord(None, Reason.MALFORMED, raw)
+    if not isinstance(read, dict):
+        return BadRecord(None, Reason.NOT_A_RECORD, raw)
+    field = next((field for field, value in read.items() if isinstance(value, _TooLarge)), None)
+    if field is None:  # within a list or an object, say
+        return BadRecord(None, Reason.NOT_FINITE, raw)
+    cells = {key: str(value) if isinstance(value, _TooLarge) else value for key, value in read.items()}
+    return BadRecord(field, Reason.NOT_FINITE, cells)
+
+
+class _TooLarge(str):
+    """A number as it is written."""
+
+    __slots__ = ()
+
+
+def _float(written: str) -> float | _TooLarge:
+    return value if isfinite(value := float(written)) else _TooLarge(written)
+
+
+def _int(written: str) -> int | _TooLarge:
+    return int(written) if len(written) <= sys.int_info.default_max_str_digits else _TooLarge(written)
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(constant)

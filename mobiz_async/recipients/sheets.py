@@ -2,7 +2,7 @@
 
 A sheet is read as its CSV export would be: every cell becomes text, dates in ISO form, a formula as the value that was
 last calculated. Parquet keeps its types, but for dates and decimals, which become text. Phone numbers are text in both;
-a number cell that is exact (27821234567.0) is fine, one that is not is ``RUINED``.
+a number cell that is a whole number (27821234567.0) is fine, one with a fraction is no phone number.
 """
 
 from __future__ import annotations
@@ -12,11 +12,22 @@ import decimal
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
+import attrs
+
 from mobiz_async.errors import ConfigurationError
 from mobiz_async.recipients.columns import Build, FieldSource, build_from_rows, field_sources
 from mobiz_async.recipients.files import SourceFileError
 from mobiz_async.recipients.stages import BadRecord
-from mobiz_async.recipients.tables import SLICE, Table, TableOptions, as_phone, checked_header, dropped_columns
+from mobiz_async.recipients.tables import (
+    SLICE,
+    Table,
+    TableOptions,
+    as_phone,
+    checked_header,
+    dropped_columns,
+    raw_column,
+    unmended,
+)
 
 __all__ = ["open_excel", "open_parquet"]
 
@@ -90,6 +101,8 @@ class _Maker:
         self.fields = tuple(source.field for source in sources)
         self._build: Build = build_from_rows(columns, sources, typed=True)
         self._width = len(columns)
+        self._raw_at = raw_column(columns)
+        self._reason_at = columns.index("_reason") if self._raw_at is not None else 0
         self._convert = convert
         self._phones = {
             columns.index(source.columns[0]): source.field
@@ -108,15 +121,20 @@ class _Maker:
     def _row(self, row: Sequence[Any]) -> list[Any] | BadRecord:
         # calamine's rows are as long as the sheet is wide; a given header may be longer or shorter than that.
         cells = list(row[: self._width]) + [""] * (self._width - len(row))
+        bad: BadRecord | None = None
         for place, cell in enumerate(cells):
             if place in self._phones and not isinstance(cell, str):
                 number = as_phone(self._phones[place], _whole(cell))
                 if isinstance(number, BadRecord):
-                    return number
-                cells[place] = number
+                    bad = bad or number
+                    cells[place] = self._convert(cell)
+                else:
+                    cells[place] = number
             elif type(cell) is not str:
                 cells[place] = self._convert(cell)
-        return cells
+        if self._raw_at is not None and str(cells[self._raw_at]).strip():
+            return unmended(self._build([cells])[0], cells[self._raw_at], cells[self._reason_at])
+        return cells if bad is None else attrs.evolve(bad, cells=self._build([cells])[0])
 
 
 def _whole(value: object) -> object:

@@ -8,7 +8,7 @@ them is looked at record by record. That is what keeps a million checks off the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import attrs
@@ -23,15 +23,23 @@ SKIPS = frozenset({Reason.DUPLICATE, Reason.SUPPRESSED})
 
 @attrs.frozen
 class BadRecord:
-    """What a source yields in the place of a record it cannot make; the intake turns it into a ``Problem``."""
+    """What a source yields in the place of a record it cannot make; the intake turns it into a ``Problem``.
+
+    ``cells`` is what could be read of it, to be mended: field, as the API sees it, -> value as read. A row that cannot
+    be cut into fields rightly is there as a whole too, as text, under ``_raw``. None where nothing could be read.
+    """
 
     field: str | None
     reason: Reason
+    cells: Mapping[str, Any] | None = attrs.field(default=None, repr=False, eq=False)
 
 
 @attrs.frozen
 class Problem:
-    """A record held back, its row (from 1), the field at fault (None: the record itself) and why."""
+    """A record held back, its row (from 1), the field at fault (None: the record itself) and why.
+
+    ``record`` is the record as it had come to be by then; of a row that a reader could not make a record of, its cells.
+    """
 
     row: int
     field: str | None

@@ -13,13 +13,30 @@ from mobiz_async.recipients.files import SourceFileError
 from mobiz_async.recipients.phones import PhoneNumberError, to_text
 from mobiz_async.recipients.stages import BadRecord
 
-__all__ = ["REJECT_COLUMNS", "SLICE", "Table", "TableOptions", "as_phone", "checked_header", "dropped_columns"]
+__all__ = [
+    "RAW_COLUMN",
+    "REJECT_COLUMNS",
+    "SLICE",
+    "Table",
+    "TableOptions",
+    "as_phone",
+    "checked_header",
+    "dropped_columns",
+    "raw_column",
+    "unmended",
+]
 
 SLICE = 250
 """Records made at once."""
 
 REJECT_COLUMNS = ("_row", "_reason", "_field")
 """The columns that a file of rejects has before the record's own fields."""
+
+RAW_COLUMN = "_raw"
+"""The column of a file of rejects that holds a row which could not be cut into fields rightly, as it stood.
+
+Whoever mends the row empties it. Until then the row is held back: what stands in the fields may be half of a message.
+"""
 
 
 @attrs.frozen
@@ -60,7 +77,21 @@ def checked_header(name: str, header: Sequence[str]) -> tuple[str, ...]:
 
 def dropped_columns(columns: Sequence[str]) -> tuple[str, ...]:
     """Return the columns that a file of rejects has over and above its records, none in any other file."""
-    return REJECT_COLUMNS if {"_row", "_reason"} <= set(columns) else ()
+    return (*REJECT_COLUMNS, RAW_COLUMN) if {"_row", "_reason"} <= set(columns) else ()
+
+
+def raw_column(columns: Sequence[str]) -> int | None:
+    """Return where a file of rejects has its ``_raw``, from 0; None where it has none, and in any other file."""
+    return columns.index(RAW_COLUMN) if RAW_COLUMN in columns and dropped_columns(columns) else None
+
+
+def unmended(cells: Mapping[str, Any], raw: str, reason: object) -> BadRecord:
+    """Return the bad record that a row of rejects still is, for the ``_reason`` that it has there."""
+    try:
+        kept = Reason(str(reason))
+    except ValueError:
+        kept = Reason.MALFORMED
+    return BadRecord(None, kept, {**cells, RAW_COLUMN: raw})
 
 
 def as_phone(field: str, value: object) -> str | BadRecord | None:
