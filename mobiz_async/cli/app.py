@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import traceback
 from collections.abc import Sequence
 from importlib import metadata
+from itertools import takewhile
 from typing import Any
 
 import click
 
 from mobiz_async.cli.demo import demo
-from mobiz_async.cli.exits import Exit, exit_of_error, table
+from mobiz_async.cli.exits import MEANING, Exit, exit_of_error, table
 from mobiz_async.cli.journals import journal
 from mobiz_async.cli.local import sandbox
 from mobiz_async.cli.messages import create_list, schedule, trigger
 from mobiz_async.cli.send import send
+from mobiz_async.cli.streams import guarded
 from mobiz_async.errors import MobizError
 
 __all__ = ["mobiz", "run"]
@@ -66,27 +69,38 @@ for _command in (send, trigger, schedule, create_list, journal, sandbox, demo):
 
 
 def run(argv: Sequence[str] | None = None) -> int:
-    """Run a command line and return its exit code; every error of ours is one line on standard error."""
-    _silence_the_log()
-    arguments: dict[str, Any] = {} if argv is None else {"args": list(argv), "prog_name": "mobiz"}
+    """Run a command line and return its exit code; every error of ours is one line on standard error.
+
+    With ``--json`` a command that failed without a report writes ``{"error": ..., "exit_code": ...}`` instead. Streams
+    that cannot be written do not change what is returned, but for commands that are run for what they write.
+    """
+    words = sys.argv[1:] if argv is None else list(argv)
+    with guarded() as output:
+        _silence_the_log()
+        code, error = _carry_out({} if argv is None else {"args": words, "prog_name": "mobiz"})
+        if code and not output.used and "--json" in takewhile(lambda word: word != "--", words):
+            sys.stdout.write(json.dumps({"error": error or MEANING[Exit(code)], "exit_code": int(code)}) + "\n")
+        return code
+
+
+def _carry_out(arguments: dict[str, Any]) -> tuple[int, str | None]:
+    """Return the exit code, and what was told to have gone wrong."""
     try:
         code = mobiz.main(standalone_mode=False, **arguments)
     except click.Abort as error:
         if isinstance(error.__cause__, KeyboardInterrupt):
-            _say("interrupted; what was on its way may have been sent")
-            return Exit.INTERRUPTED
-        _say("nothing was changed")
-        return Exit.INCOMPLETE
+            return Exit.INTERRUPTED, _say("interrupted; what was on its way may have been sent")
+        return Exit.INCOMPLETE, _say("nothing was changed")
     except click.ClickException as error:
         error.show()
-        return error.exit_code
+        return error.exit_code, error.format_message()
     except MobizError as error:
         _say(f"error: {error}")
-        return exit_of_error(error)
+        return exit_of_error(error), str(error)
     except Exception as error:  # noqa: BLE001  # a mistake of ours: told without what it was working on
         _say(_unexpected(error))
-        return Exit.INCOMPLETE
-    return code if isinstance(code, int) else Exit.OK
+        return Exit.INCOMPLETE, f"this is a mistake in mobiz_async ({type(error).__name__})"
+    return code if isinstance(code, int) else Exit.OK, None
 
 
 def _silence_the_log() -> None:
@@ -96,8 +110,9 @@ def _silence_the_log() -> None:
         logger.addHandler(logging.NullHandler())
 
 
-def _say(line: str) -> None:
+def _say(line: str) -> str:
     sys.stderr.write(f"{line}\n")
+    return line
 
 
 def _unexpected(error: BaseException) -> str:

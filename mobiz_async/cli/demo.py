@@ -24,6 +24,7 @@ from mobiz_async.cli.progress import Trouble
 from mobiz_async.cli.reporting import report_table, report_value
 from mobiz_async.cli.screen import Screen, json_option, quiet_option
 from mobiz_async.cli.sending import conduct
+from mobiz_async.cli.streams import delivered
 from mobiz_async.client import MobizClient
 from mobiz_async.errors import MobizError
 from mobiz_async.models import DataList
@@ -138,7 +139,8 @@ async def _show(records: int, screen: Screen, interruption: Interruption) -> int
             "differences": differences,
         }
     )
-    return Exit.INCOMPLETE if differences else code
+    code = Exit.INCOMPLETE if differences else code
+    return delivered(code) if screen.as_json else code
 
 
 async def _write(path: Path, records: int, screen: Screen) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from mobiz_async.cli.arguments import PlainCommand, duration
+from mobiz_async.cli.streams import delivered
 from mobiz_async.errors import ConfigurationError
 from mobiz_async.sandbox import EveryNth, Faults, RateLimit, Sandbox, serve
 
@@ -70,7 +71,7 @@ def sandbox(
     """
     if list_faults:
         _list_faults()
-        return 0
+        return delivered()
     made = Sandbox(
         host=host,
         port=port,
@@ -84,7 +85,7 @@ def sandbox(
         asyncio.run(serve(made, lifetime=lifetime, announce=_announce_json if as_json else _announce))
     except OSError as error:
         raise ConfigurationError(f"the sandbox cannot run: {error.strerror or type(error).__name__}") from None
-    return 0
+    return delivered() if as_json else 0
 
 
 def _list_faults() -> None:

@@ -13,6 +13,7 @@ from rich.text import Text
 from mobiz_async.cli.account import client_from_environment
 from mobiz_async.cli.arguments import PlainCommand, assignments, definition, moment
 from mobiz_async.cli.screen import Screen, json_option, quiet_option
+from mobiz_async.cli.streams import delivered
 from mobiz_async.models import DataList
 from mobiz_async.reports import TriggerReceipt
 
@@ -71,7 +72,7 @@ def trigger(trigger_key: str, fields: tuple[str, ...], *, as_json: bool, quiet: 
             return await mobiz.trigger(trigger_key, record)
 
     _show_receipt(Screen(quiet, as_json), asyncio.run(go()))
-    return 0
+    return 0  # also where the receipt cannot be written: whoever tried again would text twice
 
 
 @click.command(cls=PlainCommand, short_help="Send one message later.", epilog=_SCHEDULE_EXAMPLE)
@@ -118,4 +119,4 @@ def create_list(name: str, fields: tuple[str, ...], *, as_json: bool, quiet: boo
     screen = Screen(quiet, as_json)
     _show_pairs(screen, {"created": name, "list id": made.id})
     screen.write_json({"list_id": made.id, "name": name, "definition": asked})
-    return 0
+    return delivered() if as_json else 0

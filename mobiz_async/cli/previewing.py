@@ -13,6 +13,7 @@ from rich.text import Text
 from mobiz_async.cli.exits import Exit
 from mobiz_async.cli.orders import Order
 from mobiz_async.cli.screen import Screen, plural
+from mobiz_async.cli.streams import delivered
 from mobiz_async.models import MAX_RECORDS_PER_APPEND
 from mobiz_async.recipients.preview import BadRow, Preview, preview
 from mobiz_async.recipients.stages import SKIPS
@@ -47,7 +48,7 @@ def preview_order(order: Order, screen: Screen, price_per_segment: str | None) -
         )
     screen.show(preview_table(seen, order.title, price_per_segment))
     screen.write_json({"source": order.title, "dry_run": True, **seen.to_dict()})
-    return Exit.INCOMPLETE if set(seen.held_back) - _WISHED else Exit.OK
+    return delivered(Exit.INCOMPLETE if set(seen.held_back) - _WISHED else Exit.OK)
 
 
 def preview_table(seen: Preview, title: str, price: str | None) -> RenderableType:

@@ -64,7 +64,8 @@ class Screen:
     def write_json(self, value: Any) -> None:
         """Write a result meant for machines, where asked for: one JSON value, indented."""
         if self.as_json:
-            sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+            readable = "utf" in (sys.stdout.encoding or "").lower()
+            sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=not readable) + "\n")
             sys.stdout.flush()
 
 
