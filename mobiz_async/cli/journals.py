@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 import attrs
 import click
@@ -18,7 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from mobiz_async.cli.arguments import PlainCommand
+from mobiz_async.cli.exporting import exported, refuse_journal
 from mobiz_async.cli.screen import Screen, json_option, plural, quiet_option
+from mobiz_async.cli.streams import delivered, output_failed
 from mobiz_async.errors import ConfigurationError
 from mobiz_async.journal import ChunkState, Part, SQLiteJournal, summarize
 
@@ -114,7 +114,7 @@ def status(file: Path, *, as_json: bool, quiet: bool) -> int:
             "unknown_chunks": [_unknown_value(part) for part in unknown],
         }
     )
-    return 0
+    return delivered()
 
 
 def _unknown_table(unknown: list[Part]) -> Table:
@@ -164,8 +164,8 @@ _REASONS = {
     "-o",
     "--output",
     metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Write there, readable by you only, instead of standard output.",
+    type=click.Path(path_type=Path, dir_okay=False, readable=False, allow_dash=True),
+    help="Write there, readable by you only, instead of standard output (-).",
 )
 @quiet_option
 def export(file: Path, *, state: str, output: Path | None, quiet: bool) -> int:
@@ -174,39 +174,32 @@ def export(file: Path, *, state: str, output: Path | None, quiet: bool) -> int:
     `mobiz send` reads such a file, and leaves _row and _reason out.
     """
     wanted = ChunkState(state)
-    try:
-        target = sys.stdout.buffer if output is None else _private(output)
-    except OSError as error:
-        raise ConfigurationError(f"{output} cannot be written: {error.strerror}") from None
+    place = None if output in (None, Path("-")) else output
+    if place is not None:
+        refuse_journal(place, file)
 
     async def write(opened: SQLiteJournal) -> tuple[int, int]:
         written = missing = 0
-        async for part in opened.parts(wanted):
-            body = await opened.body(part.index, part.start)
-            if body is None:
-                missing += part.count
-                continue
-            target.writelines(_lines(part, body, _REASONS[wanted]))
-            written += part.count
+        with exported(place) as target:
+            async for part in opened.parts(wanted):
+                body = await opened.body(part.index, part.start)
+                if body is None:
+                    missing += part.count
+                    continue
+                target.writelines(_lines(part, body, _REASONS[wanted]))
+                written += part.count
+                if place is None and output_failed():
+                    break
         return written, missing
 
-    try:
-        written, missing = _with(file, write)
-        target.flush()
-    finally:
-        if output is not None:
-            target.close()
+    written, missing = _with(file, write)
+    if place is None and output_failed():
+        return delivered()
     screen = Screen(quiet)
     screen.remark(f"{plural(written, 'record')} {state}")
     if missing:
         screen.tell(f"{plural(missing, 'record')} more are in the source only; the journal never had to hold them")
     return 0
-
-
-def _private(path: Path) -> IO[bytes]:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    os.fchmod(descriptor, 0o600)
-    return os.fdopen(descriptor, "wb")
 
 
 def _lines(part: Part, body: bytes, reason: str) -> Any:

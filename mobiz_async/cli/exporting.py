@@ -1,0 +1,100 @@
+"""Where `mobiz journal export` writes to: a file that is there in full or not at all, or whatever else has a name."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from mobiz_async.errors import ConfigurationError, MobizError
+
+__all__ = ["exported", "refuse_journal"]
+
+_BESIDE = ("", "-journal", "-wal", "-shm")
+"""What SQLite keeps beside a database, and the database itself."""
+
+_OPEN_ALREADY = re.compile("/dev/(stdout$|stderr$|fd/)")
+"""Names of what this process has open. It need not be a device: `-o /dev/stdout >>all.jsonl`."""
+
+
+def refuse_journal(output: Path, journal: Path) -> None:
+    """Raise ``ConfigurationError`` where ``output`` is the file ``journal``, by whatever name, or belongs to it."""
+    # Neither is opened: to close a descriptor of a file drops the locks that the process has on it.
+    with contextlib.suppress(OSError):
+        if output.samefile(journal):
+            raise ConfigurationError(f"{output} is the journal itself; nothing was changed")
+    kept = os.path.realpath(journal)
+    if os.path.realpath(output) in {kept + ending for ending in _BESIDE}:
+        raise ConfigurationError(f"{output} belongs to the journal; nothing was changed")
+
+
+@contextlib.contextmanager
+def exported(output: Path | None) -> Iterator[BinaryIO]:
+    """Yield what to write the bytes to; None is standard output.
+
+    A regular file is written beside its place, readable by its owner only, and put there when the block has ended well;
+    a link is replaced, and what it points to is left alone. A device or a pipe is written to as it is.
+
+    Raises ``ConfigurationError`` where it cannot be opened, ``MobizError`` where it cannot be written.
+    """
+    if output is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    try:
+        target = _as_it_is(output) if _is_special(output) else None
+        temporary = None if target is not None else _beside(output)
+    except OSError as error:
+        raise ConfigurationError(f"{output} cannot be written: {error.strerror}") from None
+    try:
+        if target is not None:
+            with target:
+                yield target
+        elif temporary is not None:
+            with _put_into_place(temporary, output) as file:
+                yield file
+    except OSError as error:
+        raise MobizError(f"{output} cannot be written: {error.strerror}") from None
+
+
+def _is_special(output: Path) -> bool:
+    if output.absolute().is_relative_to("/proc") or _OPEN_ALREADY.match(str(output.absolute())):
+        return True
+    try:
+        mode = output.stat().st_mode
+    except FileNotFoundError:
+        return False
+    return not stat.S_ISREG(mode)
+
+
+def _as_it_is(output: Path) -> BinaryIO:
+    # Appended to: in a regular file that is open already, what is there stays.
+    return os.fdopen(os.open(output, os.O_WRONLY | os.O_APPEND), "wb")
+
+
+def _beside(output: Path) -> tuple[int, str]:
+    if output.exists() and not os.access(output, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    return tempfile.mkstemp(prefix=".mobiz-", suffix=".part", dir=output.parent)
+
+
+@contextlib.contextmanager
+def _put_into_place(temporary: tuple[int, str], output: Path) -> Iterator[BinaryIO]:
+    descriptor, name = temporary
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+        Path(name).replace(output)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+        raise
