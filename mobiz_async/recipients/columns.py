@@ -17,13 +17,26 @@ import attrs
 
 from mobiz_async.errors import ConfigurationError
 
-__all__ = ["FieldSource", "build_from_mappings", "build_from_rows", "field_sources", "parse_assignments"]
+__all__ = [
+    "NO_HEADER",
+    "FieldSource",
+    "build_from_mappings",
+    "build_from_rows",
+    "field_sources",
+    "looks_like_data",
+    "nameable",
+    "named",
+    "parse_assignments",
+]
 
 Build = Callable[[Iterable[Any]], list[dict[str, Any]]]
 """Makes records of rows. It raises ValueError, KeyError or TypeError at the first row that has not the right shape."""
 
 
-_RECIPIENT_DATA = re.compile(r"(?:\d[\s().-]*){5}|@").search
+NO_HEADER = "the first row looks like a recipient, so the file seems to have no header"
+_RECIPIENT_DATA = re.compile(r"(?:\d[\s().-]*){5}|@|\d[.,]\d+[eE]\+?\d").search
+_LONGEST_NAME = 60
+"""Characters in a column's name at most that is shown: a longer one is rather somebody's message."""
 
 
 @attrs.frozen
@@ -93,13 +106,26 @@ def _field_source(field: str, value: str, header: Sequence[str] | None) -> Field
     return FieldSource(field, tuple(columns), template)
 
 
+def looks_like_data(header: Iterable[str]) -> bool:
+    """Return whether a header seems to be the first recipient instead: none of it may be shown then."""
+    return any(map(_RECIPIENT_DATA, header))
+
+
+def nameable(column: str) -> bool:
+    """Return whether a column's name may be shown: it is no data, and plays no tricks on a terminal."""
+    return column.isprintable() and len(column) <= _LONGEST_NAME and not looks_like_data([column])
+
+
+def named(header: Sequence[str]) -> str:
+    """Return the columns there are, to be shown: by name, or by position where the name may not be."""
+    shown = (name if nameable(name) else f"[column {place}]" for place, name in enumerate(header, start=1))
+    return ", ".join(shown)
+
+
 def _those_there(header: Sequence[str] | None) -> str:
     if not header:
         return ""
-    if any(map(_RECIPIENT_DATA, header)):
-        # Names like these are no names: the file has no header, and its first row is somebody's number.
-        return "; the first row holds data, so the file seems to have no header"
-    return f"; there are: {', '.join(header)}"
+    return f"; {NO_HEADER}" if looks_like_data(header) else f"; there are: {named(header)}"
 
 
 def build_from_rows(header: Sequence[str], sources: Sequence[FieldSource], *, typed: bool = False) -> Build:

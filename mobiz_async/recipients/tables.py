@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from mobiz_async.errors import Reason
-from mobiz_async.recipients.columns import FieldSource
+from mobiz_async.recipients.columns import NO_HEADER, FieldSource, looks_like_data, nameable
 from mobiz_async.recipients.files import SourceFileError
 from mobiz_async.recipients.phones import PhoneNumberError, to_text
 from mobiz_async.recipients.stages import BadRecord
@@ -63,15 +63,20 @@ def checked_header(name: str, header: Sequence[str]) -> tuple[str, ...]:
     """Return the columns' names without blanks around, each of them there and once.
 
     Raises:
-        SourceFileError: one is empty or twice there.
+        SourceFileError: one is empty or twice there. Nothing that could be a recipient's is in the message.
 
     """
     columns = tuple(column.strip() for column in header)
+    data = looks_like_data(columns)
+    hint = f"; {NO_HEADER}: give it one (header=['Number', ...])" if data else ""
     for place, column in enumerate(columns, start=1):
         if not column:
-            raise SourceFileError(name, f"its header has no name for column {place}")
+            raise SourceFileError(name, f"its header has no name for column {place}{hint}")
         if column in columns[: place - 1]:
-            raise SourceFileError(name, f"its header names column {column!r} twice")
+            if nameable(column) and not data:
+                raise SourceFileError(name, f"its header names column {column!r} twice")
+            first = columns.index(column) + 1
+            raise SourceFileError(name, f"its header names columns {first} and {place} alike{hint}")
     return columns
 
 
