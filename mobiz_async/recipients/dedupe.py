@@ -7,7 +7,6 @@ one takes a few milliseconds at most and never holds the event loop for the seco
 
 from __future__ import annotations
 
-import contextlib
 import os
 from array import array
 from collections.abc import Callable, Iterable, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 
 from mobiz_async.errors import ConfigurationError, Reason
 from mobiz_async.recipients import phones
+from mobiz_async.recipients.columns import NO_HEADER, looks_like_data, named
 from mobiz_async.recipients.sources import Recipients, SourceFileError, open_recipients
 from mobiz_async.recipients.stages import BadRecord, Problem, Stage, Staged, only_good
 
@@ -77,8 +77,9 @@ class _Numbers:
 def dedupe_stage(field: str = "Number") -> Stage:
     """Return the stage that holds back a record whose ``field`` an earlier record had, as ``DUPLICATE``.
 
-    It remembers every value it has seen, so each run needs its own. Values are compared as they are: it belongs behind
-    the stage that normalises numbers. ``27821234567`` is the same as text and as a whole number. A value of up to 18
+    It remembers every value it has seen, so each run needs its own. Values are compared as they are written:
+    ``0821234567``, ``+27821234567`` and ``27 82 123 4567`` are three values, unless the stage that normalises numbers
+    has made one of them. ``27821234567`` is the same as text and as a whole number. A value of up to 18
     digits takes 16 to 32 bytes. Any other (an e-mail address, digits with a leading zero) is kept as it is, exactly, at
     the price of a Python string: a hash would be smaller and could, once in a great while, drop somebody's message.
     Records without the field, or in which it is null or empty, pass: there is nothing to compare.
@@ -146,7 +147,9 @@ def suppression_stage(
 
     ``numbers`` are brought into the API's form by ``normalize`` first (None: they are compared as they are), and so are
     the records' own, unless ``normalized`` says that they went through ``normalize_stage`` already. A text that is no
-    number is compared as it is. The list is held in memory, at about 100 bytes a number.
+    number (to ``normalize``: one of another country in the API's form, say, or a name) is compared exactly as it is,
+    without blanks around; it is not refused, as ``load_suppression`` refuses it in a file. The list is held in memory,
+    at about 100 bytes a number.
     """
     return _Suppress(field, numbers, normalize, normalized=normalized or normalize is None)
 
@@ -190,26 +193,61 @@ class _Suppress:
 def load_suppression(path: str | os.PathLike[str], column: str | None = None, *, region: str = "ZA") -> frozenset[str]:
     """Return the numbers of a suppression file, in the API's form.
 
-    The file is anything that ``open_recipients`` reads: one number a line, with or without a heading, or a table, of
-    which ``column`` names the column (``Number`` when it has that). Blank cells are left out. A text that is no number
-    is kept as it is.
+    The file is anything that ``open_recipients`` reads: one number a line, with or without a heading (a first line with
+    letters, fewer than five digits and no ``@``), or a table with a header, of which ``column`` names the column
+    (``Number`` when it has that). Numbers are in any form that ``normalize`` reads for ``region``; those of other
+    countries have a ``+``. Blank lines, empty cells and nulls are left out. Anything else must be one number: an
+    opt-out must not be lost unseen, so a row with more than that, less, or something else is an error.
 
     Raises:
-        SourceFileError: the file cannot be read, or a row of it cannot: an opt-out must not be lost unseen.
+        SourceFileError: the file cannot be read, or rows of it are no numbers: it names the first of them and says how
+            many there are, never what they hold. ``row`` is the first; a heading and blank lines are not counted.
         ConfigurationError: there is no such column, or a number needs an extra that is not installed.
 
     """
     found: set[str] = set()
+    bad: list[int] = []
+    why: Reason | None = None
     with _open_suppression(path, column) as rows:
         for row, record in enumerate(rows, start=1):
-            if isinstance(record, BadRecord):
-                raise SourceFileError(os.fspath(path), record.reason, row)
-            text = str(record.get("Number") or "").strip()
-            if text:
-                with contextlib.suppress(phones.PhoneNumberError):
-                    text = phones.normalize(text, region)
-                found.add(text)
+            number = _opted_out(record, region)
+            if isinstance(number, Reason):
+                why = why or number
+                bad.append(row)
+            elif number is not None:
+                found.add(number)
+    if why is not None:
+        reason = "the field of the number is missing" if why is Reason.MISSING else why
+        raise SourceFileError(os.fspath(path), f"{reason}; {_told(bad)}", bad[0])
     return frozenset(found)
+
+
+def _opted_out(record: dict[str, Any] | BadRecord, region: str) -> str | Reason | None:
+    """Return the number of a row, None where there is none, or why it cannot be read."""
+    if isinstance(record, BadRecord):
+        return record.reason
+    if "Number" not in record:
+        return Reason.MISSING  # JSON Lines: a field by another name, perhaps
+    text = str(record["Number"] if record["Number"] is not None else "").strip()
+    if sum(map(str.isdecimal, text)) >= _DIGITS_OF_TWO_NUMBERS:
+        return Reason.TOO_LONG  # of which some separators would have the first one read
+    try:
+        return phones.normalize(text, region) if text else None
+    except phones.PhoneNumberError as error:
+        return error.kind.reason
+
+
+def _told(rows: Sequence[int]) -> str:
+    """Return which rows of a suppression file are no numbers, for a message."""
+    shown = ", ".join(f"{row:,}" for row in rows[:_ROWS_TOLD])
+    more = f" and {len(rows) - _ROWS_TOLD:,} more" if len(rows) > _ROWS_TOLD else ""
+    return (
+        f"records without a number that can be read: {len(rows):,} ({shown}{more}; a heading and blank lines are not "
+        "counted). An opt-out must not be lost: give each one number and no more, with + where it is of another country"
+    )
+
+
+_ROWS_TOLD = 5
 
 
 def _open_suppression(path: str | os.PathLike[str], column: str | None) -> Recipients:
@@ -221,10 +259,23 @@ def _open_suppression(path: str | os.PathLike[str], column: str | None) -> Recip
         return table
     table.close()
     if len(fields) > 1:
-        raise ConfigurationError(f"which column holds the numbers? There are: {', '.join(fields)}")
-    # One column: its first line is a heading, or the first number.
-    heading = sum(map(str.isdecimal, fields[0])) < _DIGITS_OF_A_NUMBER
-    return open_recipients(path, mapping={"Number": fields[0]}) if heading else open_recipients(path, header=["Number"])
+        if looks_like_data(fields):
+            raise ConfigurationError(
+                f"which column of {os.fspath(path)} holds the numbers? {NO_HEADER.capitalize()}: "
+                "begin it with a row of names, or leave nothing but the numbers"
+            )
+        raise ConfigurationError(f"which column holds the numbers? There are: {named(fields)}")
+    if _is_heading(fields[0]):
+        return open_recipients(path, mapping={"Number": fields[0]})
+    return open_recipients(path, header=["Number"])
+
+
+def _is_heading(first: str) -> bool:
+    """Return whether the first line of a single column is its name, and not a number, however bad."""
+    digits = sum(map(str.isdecimal, first))
+    return any(map(str.isalpha, first)) and digits < _DIGITS_OF_A_NUMBER and not looks_like_data([first])
 
 
 _DIGITS_OF_A_NUMBER = 5
+_DIGITS_OF_TWO_NUMBERS = 18
+"""One has 15 at most, with 00 before it 17."""

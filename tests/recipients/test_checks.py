@@ -241,7 +241,8 @@ def test_values_of_other_fields_can_be_suppressed_as_they_are():
         ("Number;when\n0821234567;May\n;June\n0711234567;July\n", None),
         ("cell,when\n0821234567,May\n0711234567,July\n", "cell"),
         ('{"Number": 27821234567}\n{"Number": "0711234567"}\n', None),
-        ('{"cell": "27821234567"}\n{"x": 1}\n{"cell": "0711234567"}\n', "cell"),
+        ('{"cell": "27821234567"}\n{"cell": null}\n{"cell": "0711234567"}\n', "cell"),
+        ("  # by mail\n\n0821234567\n \n0711234567\n", None),
     ],
 )
 def test_a_suppression_list_is_any_file_of_numbers(content, column, tmp_path):
@@ -250,10 +251,58 @@ def test_a_suppression_list_is_any_file_of_numbers(content, column, tmp_path):
     assert load_suppression(path, column) == {"27821234567", "27711234567"}
 
 
-def test_a_text_that_is_no_number_stays_on_the_list(tmp_path):
-    path = tmp_path / "out.csv"
-    path.write_text("Number\n082\n")
-    assert load_suppression(path) == {"082"}
+@pytest.mark.parametrize(
+    ("content", "rows", "why"),
+    [
+        ("Number\n082\n", [1], Reason.TOO_SHORT),
+        ("0820000001\n0820000002 Thandi\n", [2], Reason.TOO_LONG),
+        ('{"Number": "0820000001; 0820000002"}\n', [1], Reason.TOO_LONG),
+        ("0820000001\n\n0820000002 # by mail\n", [2], Reason.NOT_A_NUMBER),
+        ("0820000001 0820000002\n", [1], Reason.TOO_LONG),
+        ("082 000 000\n0820000001\n0820\n", [1, 3], Reason.TOO_SHORT),
+        ("0820\n0820000001\n", [1], Reason.TOO_SHORT),
+        ("2.79E10\n0820000001\n", [1], Reason.RUINED),
+        ("2.7E10\n0820000001\n", [1], Reason.RUINED),
+        ("opted@out\n0820000001\n", [1], Reason.NOT_A_NUMBER),
+        ('"0820000001"\n"0820000002"x\n', [2], Reason.MALFORMED),
+        ("Number,when\n0820000001,May\n0820000002\n", [2], Reason.RAGGED),
+        ('{"Number": "0820000001"}\n{"cell": "0820000002"}\n', [2], "missing"),
+        ('{"Number": 0}\n', [1], Reason.TOO_SHORT),
+    ],
+)
+def test_a_row_of_a_suppression_file_that_is_no_number_is_an_error_that_holds_no_number(content, rows, why, tmp_path):
+    """An opt-out that is lost would be a message to somebody who asked for none."""
+    path = tmp_path / "out.txt"
+    path.write_text(content)
+    with pytest.raises(SourceFileError) as caught:
+        load_suppression(path)
+    told = str(caught.value).removeprefix(str(path))
+    assert (rows[0], True) == (caught.value.row, why in told)
+    assert f"{len(rows)} ({', '.join(map(str, rows))};" in told
+    assert [word for word in ("082", "2.7E", "2.79", "Thandi", "mail", "@") if word in told] == []
+    assert caught.value.__context__ is None
+
+
+def test_of_many_bad_rows_the_first_are_named_and_all_are_counted(tmp_path):
+    path = tmp_path / "out.txt"
+    path.write_text("Number\n" + "x\n" * 1200)
+    with pytest.raises(SourceFileError, match=r"record 1: .* 1,200 \(1, 2, 3, 4, 5 and 1,195 more;"):
+        load_suppression(path)
+
+
+def test_a_number_of_another_country_is_on_the_list_in_the_apis_form(tmp_path):
+    path = tmp_path / "out.txt"
+    path.write_text("+44 7911 123456\n")
+    assert load_suppression(path) == {"447911123456"}
+    path.write_text("07911 123456\n")
+    assert load_suppression(path, region="GB") == {"447911123456"}
+
+
+def test_a_text_that_is_no_number_is_compared_exactly_where_the_list_comes_from_python():
+    """Such as a number of another country that is in the API's form already."""
+    stage = suppression_stage("Number", ["447911123456", " 082 "], normalized=True)
+    staged = stage(numbers(["447911123456", "082", "0820"]), range(1, 4))
+    assert found(staged) == {1: ("Number", Reason.SUPPRESSED), 2: ("Number", Reason.SUPPRESSED)}
 
 
 def test_an_empty_suppression_list_suppresses_nobody(tmp_path):
@@ -269,8 +318,18 @@ def test_a_table_of_several_columns_asks_which_one(tmp_path):
         load_suppression(path)
 
 
-def test_a_row_of_the_list_that_cannot_be_read_is_an_error(tmp_path):
-    """An opt-out that is skipped would be a message to somebody who asked for none."""
+@pytest.mark.parametrize("content", ["0821234567,Thandi\n0711234567,Sipho\n", "Thandi,2.78E+10\nSipho,2.71E+10\n"])
+def test_a_table_without_a_header_is_told_without_its_first_row(content, tmp_path):
+    path = tmp_path / "out.csv"
+    path.write_text(content)
+    for column in (None, "cell"):
+        with pytest.raises(ConfigurationError, match="no header") as caught:
+            load_suppression(path, column)
+        told = str(caught.value).replace(str(path), "")
+        assert [word for word in ("0821234567", "2.78", "Thandi") if word in told] == []
+
+
+def test_a_ruined_number_of_the_list_is_an_error(tmp_path):
     path = tmp_path / "out.csv"
     path.write_text("Number,when\n0821234567,May\n2.78E+10,June\n")
     with pytest.raises(SourceFileError) as caught:
