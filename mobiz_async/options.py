@@ -122,7 +122,7 @@ class BulkOptions:
             raise ConfigurationError(str(error.args[0])) from None
 
     def identity(self, list_id: str, checks: Mapping[str, str]) -> dict[str, str]:
-        """Return what a journal must agree on before a run goes on from it; ``checks`` are the intake's fingerprints."""
+        """Return what a journal must agree on before a run goes on from it; ``checks``: the intake's fingerprints."""
         return {
             "list id": list_id,
             "chunk size": str(self.chunk_size),

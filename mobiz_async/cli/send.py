@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mobiz_async.models import MAX_RECORDS_PER_APPEND, OnInvalid, OnRejected, On
 from mobiz_async.options import BulkSettings
 from mobiz_async.recipients.columns import parse_assignments
 from mobiz_async.recipients.dedupe import load_suppression
+from mobiz_async.recipients.phones import PhoneNumberError, normalize
 from mobiz_async.recipients.sources import FileFormat
 
 __all__ = ["send"]
@@ -164,6 +166,10 @@ def _check(ctx: click.Context, asked: dict[str, Any]) -> None:
         ctx.fail("--mobile-only needs --region")
     if asked["suppress_column"] is not None and asked["suppress"] is None:
         ctx.fail("--suppress-column needs --suppress")
+
+    if asked["region"] is not None:
+        with contextlib.suppress(PhoneNumberError):
+            normalize("0", asked["region"])  # says whether there is such a region, and whether it takes an extra
 
 
 def _order(ctx: click.Context, asked: dict[str, Any]) -> Order:

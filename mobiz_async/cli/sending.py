@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import os
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 
 from mobiz_async.bulk import BulkRun
@@ -14,17 +13,16 @@ from mobiz_async.cli.exits import exit_of_report
 from mobiz_async.cli.interruption import Interruption, interruptible
 from mobiz_async.cli.orders import Order, Source, open_source
 from mobiz_async.cli.progress import Progress, Trouble
+from mobiz_async.cli.rejecting import Rejects
 from mobiz_async.cli.reporting import report_table, report_value
 from mobiz_async.cli.screen import Screen, plural
 from mobiz_async.client import MobizClient
-from mobiz_async.errors import InvalidRecordError, MobizError
+from mobiz_async.errors import ConfigurationError, InvalidRecordError, MobizError, SourceChangedError, SourceError
 from mobiz_async.journal import SQLiteJournal
 from mobiz_async.models import DataList, Outcome
-from mobiz_async.options import BulkSettings
-from mobiz_async.recipients.rejects import RejectsWriter
+from mobiz_async.options import BulkOptions, BulkSettings
 from mobiz_async.recipients.sources import Recipients
-from mobiz_async.recipients.stages import SKIPS, Problem
-from mobiz_async.reports import BulkReport, ChunkOutcome
+from mobiz_async.reports import BulkReport
 
 __all__ = ["conduct", "send_order"]
 
@@ -37,12 +35,12 @@ async def conduct(
     screen: Screen,
     interruption: Interruption,
     trouble: Trouble,
-    not_accepted: Callable[[ChunkOutcome], None] | None = None,
+    rejects: Rejects | None = None,
 ) -> tuple[BulkReport, MobizError | None]:
     """Do a bulk run, show how far it is, obey signals; return the report, and the error that ended it.
 
-    ``trouble`` is among the client's event hooks. ``not_accepted`` is given each chunk that was not, with its records.
-    Raises what goes wrong before the run begins.
+    ``trouble`` is among the client's event hooks. ``rejects`` gets what is not accepted. Raises what goes wrong before
+    the run begins, when no rejects have been touched.
     """
     run: BulkRun | None = None
     error: MobizError | None = None
@@ -50,12 +48,14 @@ async def conduct(
         async with mobiz.bulk(contacts, source.records, **settings) as run:
             interruption.guard(run)
             known = source.recipients
+            if rejects is not None:
+                rejects.begin(known.fields, run.stop)
             shown = Progress(
                 screen, source.title, run, total=known.length, read_fraction=known.fraction, trouble=trouble
             )
             interruption.before_leaving = shown.hide
             async with shown:
-                await _follow(run, not_accepted)
+                await _follow(run, rejects)
     except asyncio.CancelledError:
         if not interruption.absorb():
             raise
@@ -67,13 +67,13 @@ async def conduct(
     return run.report, error or run.report.error
 
 
-async def _follow(run: BulkRun, not_accepted: Callable[[ChunkOutcome], None] | None) -> None:
-    if not_accepted is None:
+async def _follow(run: BulkRun, rejects: Rejects | None) -> None:
+    if rejects is None:
         await run.finish()
         return
     async for chunk in run:
         if chunk.outcome is not Outcome.ACCEPTED:
-            not_accepted(chunk)
+            rejects.write_chunk(chunk)
 
 
 async def send_order(order: Order, screen: Screen) -> int:
@@ -85,26 +85,17 @@ async def _send(order: Order, screen: Screen, interruption: Interruption) -> int
     trouble = Trouble()
     async with client_from_environment(events=[trouble]) as mobiz, open_source(order) as source:
         resuming = order.journal is not None and await asyncio.to_thread(order.journal.exists)
+        rejects = await asyncio.to_thread(_rejects_of, order, going_on=resuming)
+        settings = _settings_of(order, rejects)
+        BulkOptions.of(settings)  # what cannot be done as asked is told before a list is created for it
         contacts = await _list_of(order, mobiz, source.recipients, screen, resuming=resuming)
-        settings = BulkSettings(**order.settings)
-        settings["number_field"] = order.number
-        settings["dedupe"] = order.number if order.dedupe else None
-        settings["journal"] = SQLiteJournal(order.journal) if order.journal is not None else None
         screen.remark(f"sending {source.title} to list {contacts.id}")
-        with _rejects(order, source.recipients, overwrite=resuming) as rejects:
+        try:
+            report, error = await conduct(mobiz, contacts, source, settings, screen, interruption, trouble, rejects)
+        finally:
             if rejects is not None:
-                settings["on_skipped"] = lambda problem: _write_problem(rejects, problem)
-            report, error = await conduct(
-                mobiz,
-                contacts,
-                source,
-                settings,
-                screen,
-                interruption,
-                trouble,
-                None if rejects is None else lambda chunk: _write_chunk(order, rejects, chunk),
-            )
-            rejected = 0 if rejects is None else rejects.count
+                rejects.end()
+    rejected = 0 if rejects is None else rejects.count
     code = exit_of_report(report, error, interruption.exit)
     screen.show("", report_table(report, f"{order.title} to list {contacts.id}", error))
     screen.write_json(
@@ -116,15 +107,40 @@ async def _send(order: Order, screen: Screen, interruption: Interruption) -> int
             "rejects": str(order.rejects) if rejected else None,
             "records_in_rejects": rejected,
             **report_value(report),
-            "error": None if error is None else str(error),
+            "error": None if error is None else _words(error),
             "exit_code": int(code),
         }
     )
     if error is not None:
-        screen.tell(f"error: {error}")
-    for hint in _hints(order, report, error, rejected):
+        screen.tell(f"error: {_words(error)}")
+    for hint in [*_about(rejects), *_hints(order, report, error, rejected)]:
         screen.tell(hint)
     return code
+
+
+def _rejects_of(order: Order, *, going_on: bool) -> Rejects | None:
+    if order.journal is not None and not os.access(order.journal.absolute().parent, os.W_OK):
+        raise ConfigurationError(f"{order.journal} cannot be written: its folder is not there, or not writable")
+    if order.rejects is None:
+        return None
+    return Rejects(order.rejects, journal=order.journal, source=order.source, going_on=going_on)
+
+
+def _settings_of(order: Order, rejects: Rejects | None) -> BulkSettings:
+    settings = BulkSettings(**order.settings)
+    settings["number_field"] = order.number
+    settings["dedupe"] = order.number if order.dedupe else None
+    settings["journal"] = SQLiteJournal(order.journal) if order.journal is not None else None
+    if rejects is not None:
+        settings["on_skipped"] = rejects.write_problem
+    return settings
+
+
+def _words(error: MobizError) -> str:
+    """Return what to say of an error; of a source that failed, what its own kind of error says as well."""
+    if isinstance(error, SourceError) and isinstance(error.__cause__, MobizError):
+        return f"{error}: {error.__cause__}"
+    return str(error)
 
 
 async def _list_of(
@@ -153,41 +169,24 @@ async def _list_in(path: Path) -> str | None:
         await journal.close()
 
 
-# Records that did not go
-
-
-def _rejects(
-    order: Order, recipients: Recipients, *, overwrite: bool
-) -> contextlib.AbstractContextManager[RejectsWriter | None]:
-    # A run that goes on meets all that was held back or refused before it again: the file is made anew, in full.
-    if order.rejects is None:
-        return contextlib.nullcontext()
-    return RejectsWriter(order.rejects, recipients.fields, overwrite=overwrite)
-
-
-def _write_problem(rejects: RejectsWriter, problem: Problem) -> None:
-    if problem.reason not in SKIPS:  # duplicates and suppressed numbers are not to be mended
-        rejects.write_problem(problem)
-
-
-_REASONS = {
-    Outcome.REJECTED: "rejected",
-    Outcome.NOT_SENT: "not sent",
-    Outcome.UNKNOWN: "unknown: it may have been sent, ask the vendor first",
-}
-
-
-def _write_chunk(order: Order, rejects: RejectsWriter, chunk: ChunkOutcome) -> None:
-    if order.journal is not None and chunk.outcome is Outcome.NOT_SENT:
-        return  # the same command sends it; whoever sent the file of rejects as well would text people twice
-    reason = _REASONS[chunk.outcome]
-    if chunk.status is not None:
-        reason = f"{reason} (HTTP {chunk.status})"
-    for row, record in chunk.records():
-        rejects.write(record, row=row, reason=reason)
-
-
 # How to go on
+
+_FIRST = {
+    SourceChangedError: "Once the source is what it was",
+    SourceError: "Once the source can be read",
+    InvalidRecordError: "Once the record is mended",
+}
+"""What must be done before the same command could end otherwise."""
+
+
+def _about(rejects: Rejects | None) -> list[str]:
+    hints: list[str] = []
+    if rejects is not None and rejects.failure is not None:
+        why = rejects.failure.strerror or type(rejects.failure).__name__
+        hints.append(f"error: {rejects.path} cannot be written ({why}): it is not complete, and the run was stopped.")
+    if rejects is not None and rejects.kept is not None:
+        hints.append(f"{rejects.path} as it was before is kept as {rejects.kept.name}.")
+    return hints
 
 
 def _hints(order: Order, report: BulkReport, error: MobizError | None, rejected: int) -> list[str]:
@@ -209,6 +208,11 @@ def _hints(order: Order, report: BulkReport, error: MobizError | None, rejected:
     if report.stopped is None and not report.not_sent:
         return hints
     if order.journal is not None:
-        return [*hints, "To go on, the same again; nothing goes out twice:", f"  {shlex.join(order.argv)}"]
+        if isinstance(error, SourceChangedError):
+            hints.append("What an earlier run has settled is in the journal, whatever the table above says of it.")
+        first = next((words for kind, words in _FIRST.items() if isinstance(error, kind)), "To go on")
+        return [*hints, f"{first}, the same again; nothing goes out twice:", f"  {shlex.join(order.argv)}"]
+    if not report.read:
+        return hints
     unread = "" if report.stopped is None else f"Nothing after record {report.read:,} was read. "
     return [*hints, f"{unread}With --journal, the same command could go on."]

@@ -167,8 +167,8 @@ class Journal(Protocol):
     async def open(self, identity: Mapping[str, str] | None) -> bool:
         """Open for one run, exclusively; return whether an earlier run left anything.
 
-        ``identity`` says what the run is (list, chunk size, each check); a journal of another one is refused. None opens it
-        for looking and resolving only. An intent without an outcome becomes unknown here.
+        ``identity`` says what the run is (list, chunk size, each check); a journal of another one is refused. None
+        opens it for looking and resolving only. An intent without an outcome becomes unknown here.
         """
         ...
 

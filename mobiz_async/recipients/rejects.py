@@ -22,9 +22,22 @@ from mobiz_async.recipients.stages import Problem
 from mobiz_async.recipients.tables import REJECT_COLUMNS
 from mobiz_async.reports import ChunkOutcome
 
-__all__ = ["RejectsWriter"]
+__all__ = ["RejectsWriter", "is_file_of_rejects"]
 
+_FIRST_LINE = 100
+"""Bytes, which say what kind of file it is."""
 _JSON_LINES = {".jsonl", ".ndjson", ".json"}
+
+
+def is_file_of_rejects(path: Path) -> bool:
+    """Return whether ``path`` is a regular file that begins as one that ``RejectsWriter`` has written."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        line = file.readline(_FIRST_LINE)
+    if path.suffix.lower() in _JSON_LINES:
+        return line.startswith(b'{"%b":' % REJECT_COLUMNS[0].encode())
+    return line.startswith(",".join(REJECT_COLUMNS).encode())
 
 
 class RejectsWriter:
@@ -110,8 +123,8 @@ class RejectsWriter:
         """Close the file, and remove it when nothing was written. Twice is fine."""
         if not self._file.closed:
             self._file.close()
-            if not self.count:
-                self._path.unlink(missing_ok=True)
+            if not self.count and self._path.is_file():
+                self._path.unlink()
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -127,7 +140,8 @@ class RejectsWriter:
 def _create(path: Path, mode: str) -> TextIO:
     flags = os.O_WRONLY | os.O_CREAT | (os.O_EXCL if mode == "x" else os.O_TRUNC)
     descriptor = os.open(path, flags, 0o600)
-    path.chmod(0o600)  # a file that was there keeps its old mode otherwise
+    if path.is_file():  # a file that was there keeps its old mode otherwise; and a device must keep it
+        path.chmod(0o600)
     return os.fdopen(descriptor, "w", encoding="utf-8", newline="")
 
 

@@ -293,9 +293,9 @@ def test_what_did_not_go_can_be_mended_and_sent_again(cli, served, file, tmp_pat
 
     assert (ended.code, served.sandbox.applied_total, rejects.stat().st_mode & 0o777) == (1, 1, 0o600)
     assert rejects.read_text().splitlines() == [
-        "_row,_reason,_field,Number,Name",
-        "2,phone number too short,Number,12,Sipho",
-        "4,row has more or fewer cells than the header,,,",
+        "_row,_reason,_field,Number,Name,_raw",
+        "2,phone number too short,Number,12,Sipho,",
+        '4,row has more or fewer cells than the header,,084 123 4567,Jo,"Jo,084 123 4567,ragged"',
     ]
     assert f"2 records in {rejects}: mend it and send it, without --map.\n" in ended.err
 

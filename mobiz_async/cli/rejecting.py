@@ -1,0 +1,112 @@
+"""The file of rejects of one `mobiz send`: what may become it, what it was before, and what happens when it is full."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from mobiz_async.errors import ConfigurationError
+from mobiz_async.models import Outcome
+from mobiz_async.recipients.rejects import RejectsWriter, is_file_of_rejects
+from mobiz_async.recipients.stages import SKIPS, Problem
+from mobiz_async.reports import ChunkOutcome
+
+__all__ = ["Rejects"]
+
+_REASONS = {
+    Outcome.REJECTED: "rejected",
+    Outcome.NOT_SENT: "not sent",
+    Outcome.UNKNOWN: "unknown: it may have been sent, ask the vendor first",
+}
+
+
+class Rejects:
+    """Keeps the records that did not go, but for those that the same command sends when it goes on with a journal.
+
+    A run that goes on meets all that was held back or refused before it again: the file is made anew, in full. What it
+    was before, perhaps mended by now, is kept beside it unless it is the same.
+    """
+
+    def __init__(self, path: Path, *, journal: Path | None, source: str, going_on: bool) -> None:
+        """Change nothing yet. ``going_on``: the journal is there already, and so may be a file of its rejects.
+
+        Raises:
+            ConfigurationError: it cannot be written, or something is there that must not be written over.
+
+        """
+        self.path = path
+        self.count = 0
+        """Records written so far."""
+        self.failure: OSError | None = None
+        """What has kept it from being complete."""
+        self.kept: Path | None = None
+        """Where the file of rejects that was there is now."""
+        self._journal = journal
+        self._writer: RejectsWriter | None = None
+        self._stop: Callable[[], object] = lambda: None
+        others = [Path(other) for other in (source, journal) if other not in (None, "-")]
+        if any(other.exists() and path.exists() and path.samefile(other) for other in others):
+            raise ConfigurationError(f"{path} is to be read, or is the journal: rejects need a file of their own")
+        if path.exists() and not going_on:
+            raise ConfigurationError(
+                f"{path} exists; records of an earlier run may be in it, so it is not written over unless asked"
+            )
+        if path.exists() and not is_file_of_rejects(path):
+            raise ConfigurationError(f"{path} exists and is no file of rejects; it is not written over")
+        if not os.access(path.absolute().parent, os.W_OK):
+            raise ConfigurationError(f"{path} cannot be written: its folder is not there, or not writable")
+
+    def begin(self, fields: Iterable[str] | None, stop: Callable[[], object]) -> None:
+        """Make the file, once the run has begun; ``stop`` is called where it cannot be written any more."""
+        self._stop = stop
+        with contextlib.suppress(FileNotFoundError):
+            numbered = (self.path.with_name(f"{self.path.name}.{number}") for number in itertools.count(1))
+            free = next(name for name in numbered if not name.exists())
+            self.path.rename(free)
+            self.kept = free
+        self._writer = RejectsWriter(self.path, fields)
+
+    def write_problem(self, problem: Problem) -> None:
+        """Keep a record that a check held back, unless that was the caller's wish: nothing is to be mended in it."""
+        if problem.reason not in SKIPS:
+            self._write(lambda writer: writer.write_problem(problem))
+
+    def write_chunk(self, chunk: ChunkOutcome) -> None:
+        """Keep the records of a chunk that was not accepted."""
+        if self._journal is not None and chunk.pending:
+            return  # the same command sends it; whoever sent the file of rejects as well would text people twice
+        reason = _REASONS[chunk.outcome]
+        if chunk.status is not None:
+            reason = f"{reason} (HTTP {chunk.status})"
+
+        def write(writer: RejectsWriter) -> None:
+            for row, record in chunk.records():
+                writer.write(record, row=row, reason=reason)
+
+        self._write(write)
+
+    def _write(self, write: Callable[[RejectsWriter], None]) -> None:
+        if self._writer is None or self.failure is not None:
+            return
+        try:
+            write(self._writer)
+        except OSError as error:
+            self.failure = error
+            self._stop()
+        self.count = self._writer.count
+
+    def end(self) -> None:
+        """Close the file. One that is what was there before replaces it."""
+        if self._writer is None:
+            return
+        try:
+            self._writer.close()
+        except OSError as error:
+            self.failure = self.failure or error
+        with contextlib.suppress(OSError):
+            if self.kept is not None and self.path.read_bytes() == self.kept.read_bytes():
+                self.kept.unlink()
+                self.kept = None

@@ -1,0 +1,131 @@
+"""The file of rejects: what it must not hold, what it must not write over, and what happens when it is full."""
+
+from __future__ import annotations
+
+import resource
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mobiz_async.sandbox import Fault, Faults
+
+APPENDS: Any = {"where": lambda path: "append" in path}
+
+
+@pytest.fixture
+def command(file, tmp_path):
+    """`mobiz send` of twelve good rows and a bad one, in chunks of three, with a journal and rejects."""
+    path = file("Number", "12", *(f"2782{index:07}" for index in range(1, 13)))
+    words = ["--chunk-size", 3, "--concurrency", 1, "--journal", tmp_path / "journal"]
+    return ["send", path, "--list", 1, *words, "--rejects", tmp_path / "rejects.csv", "--region", "ZA"]
+
+
+@pytest.mark.parametrize("fault", [Fault.UNAUTHORIZED, Fault.REDIRECT_307])
+def test_what_was_refused_for_a_key_or_an_address_is_not_among_them(cli, served, command, tmp_path, fault) -> None:
+    """The journal has it as pending: the same command sends it, and so would whoever sent the rejects."""
+    served.sandbox.faults = Faults.script([None, fault], **APPENDS)
+    ended = cli(*command)
+
+    assert [row.split(",")[0] for row in (tmp_path / "rejects.csv").read_text().splitlines()[1:]] == ["1"]
+    assert "To go on, the same again; nothing goes out twice:" in ended.err
+
+
+def test_without_a_journal_it_is_among_them(cli, served, file, tmp_path) -> None:
+    served.sandbox.faults = Faults.always(Fault.UNAUTHORIZED)
+    ended = cli("send", file(count=2), "--list", 1, "--rejects", tmp_path / "rejects.csv", "--json")
+
+    assert (ended.code, ended.json["records_in_rejects"]) == (3, 2)
+
+
+@pytest.mark.parametrize("name", ["spring.csv", "journal", "./spring.csv"])
+def test_the_source_and_the_journal_are_not_taken_for_it(cli, served, command, tmp_path, name) -> None:
+    cli(*command)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    command[command.index(tmp_path / "rejects.csv")] = tmp_path / name
+    ended = cli(*command)
+
+    assert (ended.code, "rejects need a file of their own" in ended.err) == (2, True)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_file_that_is_none_of_rejects_is_left_alone(cli, served, command, tmp_path) -> None:
+    cli(*command)
+    (tmp_path / "rejects.csv").write_text("my notes")
+    ended = cli(*command)
+
+    assert (ended.code, (tmp_path / "rejects.csv").read_text()) == (2, "my notes")
+    assert "is no file of rejects; it is not written over" in ended.err
+
+
+def test_a_device_is_left_as_it_is(cli, served, command, tmp_path) -> None:
+    cli(*command)
+    before = Path("/dev/full").stat().st_mode
+    (tmp_path / "rejects.csv").unlink()
+    (tmp_path / "rejects.csv").symlink_to("/dev/full")
+    ended = cli(*command)
+
+    assert (ended.code, stat.S_IMODE(before)) == (2, stat.S_IMODE(Path("/dev/full").stat().st_mode))
+
+
+def test_one_that_was_mended_meanwhile_is_kept(cli, served, command, tmp_path) -> None:
+    cli(*command)
+    rejects = tmp_path / "rejects.csv"
+    original = rejects.read_text()
+    rejects.write_text(mended := original.replace(",12", ",27821234567"))
+    ended = cli(*command)
+
+    assert (rejects.read_text(), (tmp_path / "rejects.csv.1").read_text()) == (original, mended)
+    assert f"{rejects} as it was before is kept as rejects.csv.1.\n" in ended.err
+
+
+def test_one_that_is_still_the_same_is_not_kept_twice(cli, served, command, tmp_path) -> None:
+    for _ in range(2):
+        cli(*command)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["journal", "journal-journal", "rejects.csv", "spring.csv"]
+
+
+@pytest.mark.parametrize("mistake", [["--chunk-size", 4], ["--region", "US"]])
+def test_a_command_that_cannot_go_on_leaves_it_alone(cli, served, command, tmp_path, mistake) -> None:
+    cli(*command)
+    before = (tmp_path / "rejects.csv").read_bytes()
+    ended = cli(*command, *mistake)
+
+    assert (ended.code, "belongs to another run" in ended.err) == (2, True)
+    assert before == (tmp_path / "rejects.csv").read_bytes()
+
+
+def test_a_full_disk_stops_the_run_and_the_report_is_told(cli, served, file, tmp_path) -> None:
+    path = file("Number,Name", *(f"2782{index:07},x" for index in range(1, 5)), *(f"12,{'x' * 900}" for _ in range(9)))
+    words = ["--list", 1, "--region", "ZA", "--chunk-size", 2, "--rejects", tmp_path / "rejects.csv", "--json"]
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        ended = cli("send", path, *words)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert (ended.code, ended.json["accepted"]) == (1, served.sandbox.applied_total)
+    assert "rejects.csv cannot be written (File too large): it is not complete" in ended.err
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [["--region", "XX"], ["--chunk-size", 99_999], ["--rejects", "{}/missing/r.csv"], ["--journal", "{}/missing/j"]],
+)
+def test_no_list_is_created_for_what_cannot_be_done(cli, served, file, tmp_path, mistake) -> None:
+    words = [str(word).format(tmp_path) for word in mistake]
+    ended = cli("send", file(count=2), "--new-list", "Spring", *words)
+
+    assert (ended.code, len(served.sandbox.lists)) == (2, 1)
+
+
+def test_a_file_that_breaks_in_the_middle_says_why(cli, served, tmp_path) -> None:
+    path = tmp_path / "spring.csv"
+    path.write_bytes(b"Number,Name\n" + b"27821234567,x\n" * 30_000 + b"27821234567,Andr\xe9\n")
+    ended = cli("send", path, "--list", 1, "--journal", tmp_path / "journal")
+
+    assert (ended.code, "is not UTF-8" in ended.err) == (2, True)
+    assert "Once the source can be read, the same again; nothing goes out twice:" in ended.err
