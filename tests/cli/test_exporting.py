@@ -202,7 +202,7 @@ def test_a_file_that_is_write_protected_stays(cli, journal, tmp_path, monkeypatc
     """The folder would allow to replace it."""
     output = tmp_path / "protected"
     output.write_text("precious")
-    monkeypatch.setattr(exporting.os, "access", lambda path, how: False)  # as whoever is not root sees it
+    monkeypatch.setattr(exporting.os, "access", lambda path, how: how != os.W_OK)  # as whoever is not root sees it
     ended = cli("journal", "export", journal, "--state", "rejected", "-o", output)
 
     assert (ended.code, ended.err) == (2, f"error: {output} cannot be written: Permission denied\n")
