@@ -50,8 +50,9 @@ async def parts_of(journal: Journal) -> list[Part]:
 
 
 async def examine(path: Path, source: Sequence[str], applied: Counter[str], **allowed: Any) -> dict[str, ChunkState]:
-    """Check a journal file against what was applied; return each record's state. A missing file knows nothing."""
-    parts = await parts_of(SQLiteJournal(path)) if os.path.exists(path) else []  # noqa: ASYNC240, PTH110  a local file
+    """Check a journal file against what was applied; return each record's state. A missing or empty file knows nothing."""
+    begun = os.path.exists(path) and os.path.getsize(path) > 0  # noqa: ASYNC240, PTH110, PTH202  local
+    parts = await parts_of(SQLiteJournal(path)) if begun else []
     states = by_record(parts, source)
     ground_truth.check(states, applied, **allowed)
     return states

@@ -84,7 +84,8 @@ def test_one_that_is_still_the_same_is_not_kept_twice(cli, served, command, tmp_
     for _ in range(2):
         cli(*command)
 
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["journal", "journal-journal", "rejects.csv", "spring.csv"]
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["journal", "journal-journal", "rejects.csv", "spring.csv"]
 
 
 @pytest.mark.parametrize("mistake", [["--chunk-size", 4], ["--region", "US"]])
