@@ -50,7 +50,7 @@ async def parts_of(journal: Journal) -> list[Part]:
 
 
 async def examine(path: Path, source: Sequence[str], applied: Counter[str], **allowed: Any) -> dict[str, ChunkState]:
-    """Check a journal file against what was applied; return each record's state. A missing or empty file knows nothing."""
+    """Check a journal file against what was applied; return each record's state. One that is missing knows nothing."""
     begun = os.path.exists(path) and os.path.getsize(path) > 0  # noqa: ASYNC240, PTH110, PTH202  local
     parts = await parts_of(SQLiteJournal(path)) if begun else []
     states = by_record(parts, source)
