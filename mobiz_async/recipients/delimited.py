@@ -44,26 +44,34 @@ def open_delimited(name: str, blocks: Iterator[bytes], options: TableOptions) ->
         ConfigurationError: the mapping names a column that is not there.
 
     """
-    delimiter = options.delimiter
-    header = options.header
+    fault: BrokenFile | None = None
     try:
-        block = next(blocks, b"")
-        if separator := _SEPARATOR_LINE.match(block):
-            delimiter = delimiter or separator[1].decode()
-            block = block[separator.end() :]
-        delimiter = delimiter or _sniff(block)
-        if len(delimiter) != 1:
-            raise ConfigurationError("a delimiter is one character")
-        if header is None:
-            header, block = _read_header(block, delimiter)
+        header, delimiter, block = _beginning(next(blocks, b""), options)
     except UnicodeDecodeError as error:
-        raise SourceFileError(name, f"header: {not_utf8(error)}") from None
+        fault = not_utf8(error)
     except BrokenFile as error:
-        raise SourceFileError(name, f"header: {error}") from None
+        fault = error
+    if fault is not None:  # raised out here, so that the first error, which holds the line, is not its context
+        raise SourceFileError(name, f"header: {fault}")
     if not header:
         return Table((), iter(()))
     reader = _Reader(name, checked_header(name, header), delimiter, options)
     return Table(reader.fields, reader.slices(chain([block], blocks)))
+
+
+def _beginning(block: bytes, options: TableOptions) -> tuple[tuple[str, ...], str, bytes]:
+    """Return the header, the delimiter, and what of the first block comes after them."""
+    delimiter = options.delimiter
+    if separator := _SEPARATOR_LINE.match(block):
+        delimiter = delimiter or separator[1].decode()
+        block = block[separator.end() :]
+    delimiter = delimiter or _sniff(block)
+    if len(delimiter) != 1:
+        raise ConfigurationError("a delimiter is one character")
+    header = options.header
+    if header is None:
+        header, block = _read_header(block, delimiter)
+    return header, delimiter, block
 
 
 def _sniff(block: bytes) -> str:

@@ -228,7 +228,7 @@ def line_blocks(file: BinaryFile, encoding: str | None = None) -> Iterator[bytes
         is_text = False
     if not is_text:
         raise ConfigurationError(f"no text encoding is called {encoding!r}")
-    return _blocks(file, _as_it_is if name == "utf-8" else _Recoder(decoder, name), mark)
+    return _blocks(file, _as_it_is if name == "utf-8" else _Recoder(decoder, name, mark), mark)
 
 
 def not_utf8(error: UnicodeDecodeError) -> BrokenFile:
@@ -283,10 +283,11 @@ def _as_it_is(block: bytes) -> tuple[bytes, BrokenFile | None]:
 
 
 class _Recoder:
-    def __init__(self, decoder: codecs.IncrementalDecoder, encoding: str) -> None:
+    def __init__(self, decoder: codecs.IncrementalDecoder, encoding: str, offset: int) -> None:
+        """``offset`` is that of the first block in the file."""
         self._decoder = decoder
         self._encoding = encoding
-        self._offset = 0
+        self._offset = offset
 
     def __call__(self, block: bytes) -> tuple[bytes, BrokenFile | None]:
         pending = len(self._decoder.getstate()[0])

@@ -190,6 +190,38 @@ def test_errors_name_no_content(file):
     assert "082" not in str(caught.value).replace("a.csv", "")
 
 
+PACKED = gzip.compress(many(20_000).encode())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        (
+            "a.csv",
+            "Number,Message\n0821234567,S\u00ea\n".encode("cp1252"),
+            "record 1: byte 13 of its line is not UTF-8",
+        ),
+        ("a.csv", "N\u00famero,Naam\n0821234567,x\n".encode("cp1252"), "header: byte 2 of its line is not UTF-8"),
+        ("a.jsonl", '{"Number": "S\u00ea"}\n'.encode("cp1252"), "record 1: byte 14 of its line is not UTF-8"),
+        ("a.csv", many(3).encode("utf-16") + b"0", "record 4: byte 87 is not UTF-16-LE"),
+        ("a.csv", b'Number,Message\n1,x\n0821234567,"Hi\n', "record 2: a quote is opened and never closed"),
+        ("a.csv", b'Number,"Message\n0821234567,Hi\n', "header: the quotes do not pair"),
+        ("a.csv.gz", PACKED[:12], "header: the compressed file ends early"),
+        ("a.csv.gz", PACKED[:-4], "record 20,001: the compressed file ends early"),
+        ("a.csv.gz", PACKED[:-8] + b"\0" * 8, "record 20,001: the compressed data is damaged"),
+    ],
+)
+def test_an_error_says_where_and_why_in_words_of_its_own(name, content, told, file):
+    path = file(name, content)
+    with pytest.raises(SourceFileError) as caught:
+        read(path)
+    assert told in str(caught.value)
+    error = caught.value
+    while error is not None:  # nor does what it came from hold a part of the file
+        assert "082" not in f"{error.args}".replace(str(path), "")
+        error = error.__context__
+
+
 @given(st.binary(max_size=400), st.sampled_from([None, "csv", "jsonl"]), st.sampled_from(["\n", "\r\n", ""]))
 def test_no_bytes_raise_anything_but_ours(content, form, end):
     for source in (content, b"Number,Message" + end.encode() + content, gzip.compress(content)[:200]):
