@@ -27,6 +27,9 @@ class Intake:
 
     Shape (always), numbers of ``region`` to the API's form, the list's ``definition``, the suppression list, duplicates
     in the field ``dedupe``. None leaves a step out.
+
+    Duplicates are compared as they are written by then: without ``region``, ``0821234567`` and ``+27821234567`` are two
+    numbers. What is in ``suppress`` is compared in the API's form even so, and as it is where it is no number.
     """
 
     number_field: str = "Number"
