@@ -84,7 +84,7 @@ async def send_order(order: Order, screen: Screen) -> int:
 async def _send(order: Order, screen: Screen, interruption: Interruption) -> int:
     trouble = Trouble()
     async with client_from_environment(events=[trouble]) as mobiz, open_source(order) as source:
-        resuming = order.journal is not None and await asyncio.to_thread(order.journal.exists)
+        resuming = order.journal is not None and await asyncio.to_thread(_begun, order.journal)
         rejects = await asyncio.to_thread(_rejects_of, order, going_on=resuming)
         settings = _settings_of(order, rejects)
         BulkOptions.of(settings)  # what cannot be done as asked is told before a list is created for it
@@ -116,6 +116,10 @@ async def _send(order: Order, screen: Screen, interruption: Interruption) -> int
     for hint in [*_about(rejects), *_hints(order, report, error, rejected)]:
         screen.tell(hint)
     return code
+
+
+def _begun(journal: Path) -> bool:
+    return journal.exists() and journal.stat().st_size > 0  # an empty file is as good as none
 
 
 def _rejects_of(order: Order, *, going_on: bool) -> Rejects | None:

@@ -359,6 +359,13 @@ def test_the_same_command_goes_on_and_sends_nothing_twice(cli, served, file, tmp
     assert "12 records had been settled by an earlier run.\n" in third.out
 
 
+def test_an_empty_file_becomes_the_journal(cli, served, file, tmp_path) -> None:
+    (tmp_path / "journal").touch()
+    ended = cli("send", file(count=2), "--new-list", "Spring", "--journal", tmp_path / "journal")
+
+    assert (ended.code, served.sandbox.applied_total, len(served.sandbox.lists)) == (0, 2, 2)
+
+
 def test_a_source_that_changed_is_not_gone_on_with(cli, served, file, tmp_path) -> None:
     served.sandbox.faults = Faults.script([None, Fault.QUOTA])
     command = ["send", file(count=4), "--list", 1, "--chunk-size", 2, "--journal", tmp_path / "journal"]
