@@ -62,9 +62,13 @@ def test_a_message_that_was_accepted_ends_with_0_whatever_becomes_of_its_receipt
 
 @linux
 @pytest.mark.parametrize(
-    ("fault", "code"), [(Fault.UNAUTHORIZED, 3), (Fault.RESET_AFTER_APPLY, 4), (Fault.REJECTED_200, 1)]
+    ("fault", "code", "redirection"),
+    [
+        (Fault.UNAUTHORIZED, 3, ">/dev/full 2>/dev/full"),
+        (Fault.RESET_AFTER_APPLY, 4, ">&- 2>&-"),
+        (Fault.REJECTED_200, 1, ">/dev/full 2>&-"),
+    ],
 )
-@pytest.mark.parametrize("redirection", [">/dev/full 2>/dev/full", ">&- 2>&-"])
 def test_a_message_that_was_not_accepted_keeps_its_code(served, fault: Fault, code: int, redirection: str) -> None:
     served.sandbox.faults = Faults.always(fault)
 
@@ -73,9 +77,16 @@ def test_a_message_that_was_not_accepted_keeps_its_code(served, fault: Fault, co
 
 @linux
 @pytest.mark.parametrize(
-    "redirection", [">/dev/full", ">&-", "2>/dev/full", "2>&-", ">/dev/full 2>/dev/full", "<&- >&- 2>&-"]
+    ("redirection", "faults", "code"),
+    [
+        (">/dev/full", [], 0),
+        (">&-", [None, Fault.RESET_AFTER_APPLY], 4),
+        ("2>/dev/full", [None, Fault.RESET_AFTER_APPLY], 4),
+        ("2>&-", [], 0),
+        (">/dev/full 2>/dev/full", [None, Fault.RESET_AFTER_APPLY], 4),
+        ("<&- >&- 2>&-", [], 0),
+    ],
 )
-@pytest.mark.parametrize(("faults", "code"), [([], 0), ([None, Fault.RESET_AFTER_APPLY], 4)])
 def test_a_run_ends_with_what_became_of_its_records(
     served, file, tmp_path, redirection: str, faults: list[Fault | None], code: int
 ) -> None:
@@ -89,21 +100,19 @@ def test_a_run_ends_with_what_became_of_its_records(
 
 
 @linux
-@pytest.mark.parametrize(("redirection", "said"), [(">/dev/full", FULL), (">&-", CLOSED)])
 @pytest.mark.parametrize(
-    "words",
+    ("redirection", "said", "words"),
     [
-        ["journal", "status", "{journal}"],
-        ["journal", "status", "{journal}", "--json"],
-        ["journal", "export", "{journal}", "--state", "rejected"],
-        ["journal", "export", "{journal}", "--state", "rejected", "-o", "-"],
-        ["create-list", "Spring", "Number=msisdn", "--json"],
-        ["sandbox", "--lifetime", "1ms", "--json"],
-        ["sandbox", "--list-faults"],
-        ["send", "{file}", "--dry-run"],
-        ["demo", "--records", "10", "--json", "--quiet"],
+        (">/dev/full", FULL, ["journal", "status", "{journal}"]),
+        (">&-", CLOSED, ["journal", "status", "{journal}", "--json"]),
+        (">/dev/full", FULL, ["journal", "export", "{journal}", "--state", "rejected"]),
+        (">&-", CLOSED, ["journal", "export", "{journal}", "--state", "rejected", "-o", "-"]),
+        (">/dev/full", FULL, ["create-list", "Spring", "Number=msisdn", "--json"]),
+        (">&-", CLOSED, ["sandbox", "--lifetime", "1ms", "--json"]),
+        (">/dev/full", FULL, ["sandbox", "--list-faults"]),
+        (">&-", CLOSED, ["send", "{file}", "--dry-run"]),
+        (">/dev/full", FULL, ["demo", "--records", "10", "--json", "--quiet"]),
     ],
-    ids=" ".join,
 )
 def test_a_command_that_is_run_for_what_it_writes_fails_where_that_is_lost(
     cli, served, file, tmp_path, words: list[str], redirection: str, said: str
