@@ -68,7 +68,7 @@ def checked_header(name: str, header: Sequence[str]) -> tuple[str, ...]:
     """
     columns = tuple(column.strip() for column in header)
     data = looks_like_data(columns)
-    hint = f"; {NO_HEADER}: give it one (header=['Number', ...])" if data else ""
+    hint = f"; {NO_HEADER}: give it one, or name its columns (header)" if data else ""
     for place, column in enumerate(columns, start=1):
         if not column:
             raise SourceFileError(name, f"its header has no name for column {place}{hint}")
