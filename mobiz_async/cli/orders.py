@@ -13,6 +13,7 @@ from mobiz_async.cli.piped import Piped, standard_input
 from mobiz_async.errors import ConfigurationError
 from mobiz_async.models import DataList
 from mobiz_async.options import BulkSettings
+from mobiz_async.recipients.columns import named
 from mobiz_async.recipients.sources import Recipients, open_recipients
 
 __all__ = ["Order", "Source", "open_source"]
@@ -76,7 +77,7 @@ class Order:
                 "the first row looks like a recipient, not like a header: name the columns (--header Number,Name)"
             )
         raise ConfigurationError(
-            f"no column gives the field {self.number!r}; there are: {', '.join(columns)}. Which is it? "
+            f"no column gives the field {self.number!r}; there are: {named(columns)}. Which is it? "
             f"--map {self.number}=COLUMN, or --number-field where the list calls it otherwise"
         )
 

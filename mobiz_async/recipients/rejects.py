@@ -2,7 +2,8 @@
 
 The file begins with the columns ``_row`` (of the source, from 1), ``_reason`` and ``_field``, and goes on with the
 record's own fields. ``open_recipients`` leaves those three out, so that the file, once mended, is a source like any
-other. It is readable by its owner only: unlike everything else that this package writes, it holds recipients' data.
+other. A row of a file that could not be cut into fields is whole in ``_raw``, which has to be emptied as well. The file
+is readable by its owner only: unlike everything else that this package writes, it holds recipients' data.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class RejectsWriter:
             self._write_row([*REJECT_COLUMNS, *self._fields])
 
     def write(self, record: Any, *, row: int, reason: str, field: str | None = None) -> None:
-        """Write one record; one that is no mapping (a bad row of a file) leaves its own cells empty."""
+        """Write one record; one that is no mapping has its place and its reason only."""
         cells = dict(record) if isinstance(record, Mapping) else {}
         cells = {str(name): value for name, value in cells.items() if name not in REJECT_COLUMNS}
         self.count += 1

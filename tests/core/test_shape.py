@@ -133,6 +133,15 @@ def test_an_empty_slice_is_good() -> None:
     assert shape_stage("Number")([], range(0)) == Staged([], range(0), [])
 
 
+class Point(msgspec.Struct):
+    place: object
+
+
+@attrs.define
+class Nested:
+    content: object
+
+
 BAD = [
     ("a number", 5, None, Reason.NOT_A_RECORD),
     ("nothing", None, None, Reason.NOT_A_RECORD),
@@ -156,6 +165,9 @@ BAD = [
     ("a nested key", {"Number": NUMBER, "Tags": {1: "x"}}, "Tags", Reason.KEY_NOT_TEXT),
     ("nested bytes", {"Number": NUMBER, "Tags": ("x", [b"y"])}, "Tags", Reason.BINARY),
     ("a set, which has no order", {"Number": NUMBER, "Tags": {"x", "y"}}, "Tags", Reason.NOT_ENCODABLE),
+    ("half a surrogate pair in a name", {"Number": NUMBER, "\ud800": "x"}, None, Reason.NOT_ENCODABLE),
+    ("bytes in a nested struct", {"Number": NUMBER, "Tags": Point(b"y")}, "Tags", Reason.BINARY),
+    ("a nested attrs instance", {"Number": NUMBER, "Tags": Nested(float("nan"))}, "Tags", Reason.NOT_FINITE),
     ("bytes in a nested instance", {"Number": NUMBER, "Tags": Single(b"y")}, "Tags", Reason.BINARY),
     ("an object", {"Number": NUMBER, "Tags": object()}, "Tags", Reason.NOT_ENCODABLE),
     ("half a surrogate pair", {"Number": NUMBER, "Tags": ["\ud83d"]}, "Tags", Reason.NOT_ENCODABLE),

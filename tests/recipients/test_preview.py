@@ -135,3 +135,9 @@ def test_it_reads_its_source_as_it_goes():
 
     assert preview(source()).good == 10_000
     assert most < 1_000
+
+
+def test_what_cannot_be_written_is_held_back_and_not_shown():
+    found = preview([{"Number": "0821234567", "Message": "half a \ud83d smile"}], region=None)
+
+    assert (found.good, found.bad) == (0, (BadRow(1, "Message", Reason.NOT_ENCODABLE),))
