@@ -96,12 +96,12 @@ class _Shape:
 def _all_good(records: list[dict[Any, Any]], number_field: str | None) -> bool:
     try:
         fields = set().union(*records)
-        "".join(fields)  # a join refuses anything that is not text
+        "".join(fields).encode()  # which refuses anything that is not text, and half a surrogate pair
         if number_field is not None:
             numbers = map(itemgetter(number_field), records)
             if not all(map(str, map(_not_null, numbers))):
                 return False
-    except (TypeError, KeyError):
+    except (TypeError, KeyError, UnicodeEncodeError):
         return False
     kinds = set(map(type, chain.from_iterable(map(_values, records))))
     return kinds <= HARMLESS and (float not in kinds or _all_finite(records, fields))
