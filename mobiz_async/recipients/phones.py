@@ -174,6 +174,8 @@ def _by_library(clean: str, region: str, *, mobile_only: bool) -> str:
         fault = _PARSE_FAULTS.get(error.error_type, PhoneFault.NOT_A_NUMBER)
     if fault is not None:  # raised out here, so that the library's own exception, which may quote, is not its context
         raise PhoneNumberError(fault)
+    if len(number.extension or "") >= _SECOND_NUMBER:
+        raise PhoneNumberError(PhoneFault.NOT_A_NUMBER)
     national = phonenumbers.national_significant_number(number)
     if number.country_code == 27:  # noqa: PLR2004  # South Africa
         return "27" + _check_south_african(national, mobile_only=mobile_only)
@@ -185,6 +187,8 @@ def _by_library(clean: str, region: str, *, mobile_only: bool) -> str:
     return f"{number.country_code}{national}"
 
 
+_SECOND_NUMBER = 7
+"""Digits of what the library takes for an extension ("0820000001; 0820000002"), and nobody would dial as one."""
 _UNASSIGNED = PhoneFault.UNASSIGNED
 # Keyed by the library's own codes: NumberParseException's and ValidationResult's.
 _PARSE_FAULTS = {0: _UNASSIGNED, 1: PhoneFault.NOT_A_NUMBER, 2: PhoneFault.TOO_SHORT, 3: PhoneFault.TOO_SHORT}

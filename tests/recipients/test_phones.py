@@ -387,3 +387,11 @@ def test_random_mutations_agree():
         if by_phonenumbers(text, region) != ours(text, region):
             differing.append((region, text))
     assert differing == []
+
+
+@pytest.mark.parametrize("text", ["0820000001; 0820000002", "0820000001;0820000002"])
+def test_two_numbers_in_one_cell_are_not_read_as_the_first(text):
+    with pytest.raises(PhoneNumberError) as caught:
+        normalize(text)
+
+    assert caught.value.kind is PhoneFault.NOT_A_NUMBER
