@@ -195,6 +195,8 @@ def _about(rejects: Rejects | None) -> list[str]:
 
 def _hints(order: Order, report: BulkReport, error: MobizError | None, rejected: int) -> list[str]:
     hints: list[str] = []
+    if not report.read and report.stopped is None:
+        hints.append(f"{order.title} has no records: nothing was sent.")
     if report.unknown:
         hints.append(
             f"{plural(report.unknown, 'record')} may or may not have been sent: ask the vendor before sending again."

@@ -359,6 +359,12 @@ def test_the_same_command_goes_on_and_sends_nothing_twice(cli, served, file, tmp
     assert "12 records had been settled by an earlier run.\n" in third.out
 
 
+def test_a_file_without_records_is_told(cli, served, file) -> None:
+    ended = cli("send", file("Number"), "--list", 1, "--quiet")
+
+    assert (ended.code, ended.err) == (0, "spring.csv has no records: nothing was sent.\n")
+
+
 def test_an_empty_file_becomes_the_journal(cli, served, file, tmp_path) -> None:
     (tmp_path / "journal").touch()
     ended = cli("send", file(count=2), "--new-list", "Spring", "--journal", tmp_path / "journal")
