@@ -26,6 +26,9 @@ __all__ = ["MemoryJournal"]
 class MemoryJournal:
     """Keeps the books in memory. Used twice in one process, it resumes like any other journal.
 
+    It makes its seals on the event loop, some two or three milliseconds for 10,000 records; ``SQLiteJournal`` has a
+    thread for that.
+
     ``resumable=False`` is what a run without a journal uses: it keeps neither bodies nor seals, and forgets a chunk
     once it is accepted, so that memory stays flat.
     """
