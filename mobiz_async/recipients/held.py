@@ -45,13 +45,9 @@ class Held:
 
     def dicts(self, records: list[Any], kinds: set[type]) -> list[dict[Any, Any] | None]:
         """Return a dict for each record, or None for what is none. ``kinds`` are those of the records."""
-        made: list[dict[Any, Any] | None]
         if kinds == {str} and self._number_field is not None and not self._rename:
             return [{**self._common, self._number_field: number} for number in records]
-        if kinds == {dict}:
-            made = records
-        else:
-            made = list(map(self._convert, records))
+        made = records if kinds == {dict} else list(map(self._convert, records))
         if self._rename:
             rename = self._rename.get
             made = [None if one is None else {rename(key, key): value for key, value in one.items()} for one in made]
