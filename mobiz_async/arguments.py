@@ -74,11 +74,13 @@ def one_record(held: list[Any]) -> bytes:
     """
     fields = held.pop()
     if type(fields) is dict:
-        with contextlib.suppress(TypeError, *ENCODING_ERRORS):
-            # The common case at a fraction of the cost: a join refuses whatever is not text.
+        # The common case at a fraction of the cost: a join refuses whatever is not text.
+        try:
             "".join(fields)
             "".join(fields.values())
             return encode(fields)
+        except ENCODING_ERRORS:
+            pass  # what is wrong with it, or whether anything is, is found out below
     staged = _shape_one([fields], range(1, 2))
     reason, field = Reason.NOT_ENCODABLE, None
     if staged.problems:

@@ -67,7 +67,9 @@ class TriggerReceipt:
         """Return the receipt of one posted object, counted from 0; without an id where none is attributable."""
         if not self.attributable:
             return self
-        return attrs.evolve(self, messages=(self.messages[position],), count=1)
+        # As attrs.evolve would, which takes three times as long, for each caller of a coalesced batch.
+        one = (self.messages[position],)
+        return TriggerReceipt(self.reference, self.result_code, self.description, one, 1, self.raw)
 
 
 @attrs.frozen

@@ -218,12 +218,16 @@ _structure_message = make_dict_structure_fn(
 )
 
 
+_MESSAGE_FIELDS = frozenset({"Message_Id", "Status"})
+
+
 def _message(value: Any) -> MessageStatus:
     if not isinstance(value, dict):
         raise TypeError("expected an object")
     made = _structure_message(value, MessageStatus)
-    extra = {key: item for key, item in value.items() if key not in ("Message_Id", "Status")}
-    return attrs.evolve(made, extra=extra) if extra else made
+    if value.keys() <= _MESSAGE_FIELDS:
+        return made
+    return attrs.evolve(made, extra={key: item for key, item in value.items() if key not in _MESSAGE_FIELDS})
 
 
 def _messages(value: object) -> tuple[MessageStatus, ...]:
