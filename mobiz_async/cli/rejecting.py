@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import filecmp
 import itertools
 import os
 from collections.abc import Callable, Iterable
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from mobiz_async.errors import ConfigurationError
 from mobiz_async.models import Outcome
-from mobiz_async.recipients.rejects import RejectsWriter, is_file_of_rejects
+from mobiz_async.recipients.rejects import RejectsWriter, is_file_of_rejects, is_there_already
 from mobiz_async.recipients.stages import SKIPS, Problem
 from mobiz_async.reports import ChunkOutcome
 
@@ -51,13 +52,19 @@ class Rejects:
         if any(other.exists() and path.exists() and path.samefile(other) for other in others):
             raise ConfigurationError(f"{path} is to be read, or is the journal: rejects need a file of their own")
         if path.exists() and not going_on:
-            raise ConfigurationError(
-                f"{path} exists; records of an earlier run may be in it, so it is not written over unless asked"
-            )
+            raise is_there_already(path)
         if path.exists() and not is_file_of_rejects(path):
             raise ConfigurationError(f"{path} exists and is no file of rejects; it is not written over")
         if not os.access(path.absolute().parent, os.W_OK):
             raise ConfigurationError(f"{path} cannot be written: its folder is not there, or not writable")
+
+    @property
+    def complaint(self) -> str | None:
+        """What to say where the file is not complete."""
+        if self.failure is None:
+            return None
+        why = self.failure.strerror or type(self.failure).__name__
+        return f"{self.path} cannot be written ({why}): it is not complete, and the run was stopped"
 
     def begin(self, fields: Iterable[str] | None, stop: Callable[[], object]) -> None:
         """Make the file, once the run has begun; ``stop`` is called where it cannot be written any more."""
@@ -107,6 +114,6 @@ class Rejects:
         except OSError as error:
             self.failure = self.failure or error
         with contextlib.suppress(OSError):
-            if self.kept is not None and self.path.read_bytes() == self.kept.read_bytes():
+            if self.kept is not None and filecmp.cmp(self.path, self.kept, shallow=False):
                 self.kept.unlink()
                 self.kept = None

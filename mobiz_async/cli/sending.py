@@ -96,6 +96,7 @@ async def _send(order: Order, screen: Screen, interruption: Interruption) -> int
             if rejects is not None:
                 rejects.end()
     rejected = 0 if rejects is None else rejects.count
+    complaint = _words(error) if error is not None else rejects.complaint if rejects is not None else None
     code = exit_of_report(report, error, interruption.exit)
     screen.show("", report_table(report, f"{order.title} to list {contacts.id}", error))
     screen.write_json(
@@ -107,13 +108,15 @@ async def _send(order: Order, screen: Screen, interruption: Interruption) -> int
             "rejects": str(order.rejects) if rejected else None,
             "records_in_rejects": rejected,
             **report_value(report),
-            "error": None if error is None else _words(error),
+            "error": complaint,
             "exit_code": int(code),
         }
     )
-    if error is not None:
-        screen.tell(f"error: {_words(error)}")
-    for hint in [*_about(rejects), *_hints(order, report, error, rejected)]:
+    if complaint is not None:
+        screen.tell(f"error: {complaint}")
+    if rejects is not None and rejects.kept is not None:
+        screen.tell(f"{rejects.path} as it was before is kept as {rejects.kept.name}.")
+    for hint in _hints(order, report, error, rejected):
         screen.tell(hint)
     return code
 
@@ -181,16 +184,6 @@ _FIRST = {
     InvalidRecordError: "Once the record is mended",
 }
 """What must be done before the same command could end otherwise."""
-
-
-def _about(rejects: Rejects | None) -> list[str]:
-    hints: list[str] = []
-    if rejects is not None and rejects.failure is not None:
-        why = rejects.failure.strerror or type(rejects.failure).__name__
-        hints.append(f"error: {rejects.path} cannot be written ({why}): it is not complete, and the run was stopped.")
-    if rejects is not None and rejects.kept is not None:
-        hints.append(f"{rejects.path} as it was before is kept as {rejects.kept.name}.")
-    return hints
 
 
 def _hints(order: Order, report: BulkReport, error: MobizError | None, rejected: int) -> list[str]:

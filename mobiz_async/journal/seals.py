@@ -4,8 +4,8 @@ A seal is a digest of the chunk's bytes, on which everything rests, and a print 
 lies between two ``},{``. That is a record, or a part of one with lists of objects or such a text in it, which is all
 the same to a comparison; to cut a body so takes half the time of reading it as JSON.
 
-A print is an Adler-32, the quickest there is. One change in some thousands leaves it as it was; then the record that is
-named is one behind the first that differs.
+A print is an Adler-32, the quickest there is. One change in some two thousand leaves it as it was; then the record that
+is named lies behind the first that differs.
 """
 
 from __future__ import annotations

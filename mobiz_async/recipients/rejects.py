@@ -23,11 +23,18 @@ from mobiz_async.recipients.stages import Problem
 from mobiz_async.recipients.tables import REJECT_COLUMNS
 from mobiz_async.reports import ChunkOutcome
 
-__all__ = ["RejectsWriter", "is_file_of_rejects"]
+__all__ = ["RejectsWriter", "is_file_of_rejects", "is_there_already"]
 
 _FIRST_LINE = 100
 """Bytes, which say what kind of file it is."""
 _JSON_LINES = {".jsonl", ".ndjson", ".json"}
+
+
+def is_there_already(path: Path) -> ConfigurationError:
+    """Return what to raise where ``path`` must not be written over."""
+    return ConfigurationError(
+        f"{path} exists; records of an earlier run may be in it, so it is not written over unless asked"
+    )
 
 
 def is_file_of_rejects(path: Path) -> bool:
@@ -66,9 +73,7 @@ class RejectsWriter:
         try:
             self._file = _create(self._path, "w" if overwrite else "x")
         except FileExistsError:
-            raise ConfigurationError(
-                f"{self._path} exists; records of an earlier run may be in it, so it is not written over unless asked"
-            ) from None
+            raise is_there_already(self._path) from None
         except OSError as error:
             raise ConfigurationError(f"{self._path} cannot be written: {error.strerror}") from None
         if not self._json:

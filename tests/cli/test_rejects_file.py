@@ -110,6 +110,7 @@ def test_a_full_disk_stops_the_run_and_the_report_is_told(cli, served, file, tmp
 
     assert (ended.code, ended.json["accepted"]) == (1, served.sandbox.applied_total)
     assert "rejects.csv cannot be written (File too large): it is not complete" in ended.err
+    assert "File too large" in ended.json["error"]
 
 
 @pytest.mark.parametrize(
