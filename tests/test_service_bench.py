@@ -7,12 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "service_bench.py"
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
-def run(*arguments):
+def run(*arguments, of="service_bench.py"):
     done = subprocess.run(
-        [sys.executable, str(BENCHMARK), *arguments], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, str(BENCHMARKS / of), *arguments], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
@@ -31,3 +31,10 @@ def test_a_handler_is_served_beside_a_bulk_run():
 
     assert int(rows["alone"]) > 100
     assert int(rows["beside"]) > 0
+
+
+def test_each_of_many_tasks_gets_its_own_id():
+    told = run("--messages", "2000", "--rounds", "1", "--lonely", "20", of="coalesce_bench.py")
+
+    assert "2,000 different ids" in told
+    assert float(re.search(r"coalesced / single: ([\d.]+)", told)[1]) > 2  # more than 8 with ten times as many
