@@ -91,7 +91,7 @@ class BulkOptions:
     common: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
     """Fields of every record; a record's own come before them."""
     rename: Mapping[str, str] | None = None
-    """Names that the records use, to names the list uses."""
+    """Names that the records use, to names the list uses. A record that comes to have a name twice is invalid."""
     region: str | None = None
     """Bring numbers to the API's form, reading national ones as of this region ("ZA"). None: they go as they are."""
     mobile_only: bool = False

@@ -6,13 +6,16 @@ import contextlib
 import errno
 import os
 import re
+import signal
 import stat
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import BinaryIO
 
+from mobiz_async.cli.exits import exit_of_signal
 from mobiz_async.errors import ConfigurationError, MobizError
 
 __all__ = ["exported", "refuse_journal"]
@@ -89,12 +92,28 @@ def _beside(output: Path) -> tuple[int, str]:
 def _put_into_place(temporary: tuple[int, str], output: Path) -> Iterator[BinaryIO]:
     descriptor, name = temporary
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(descriptor)
-        Path(name).replace(output)
+        with _terminated_in_order():
+            with os.fdopen(descriptor, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(descriptor)
+            Path(name).replace(output)
     except BaseException:
         with contextlib.suppress(OSError):
             Path(name).unlink()
         raise
+
+
+@contextlib.contextmanager
+def _terminated_in_order() -> Iterator[None]:
+    """Let SIGTERM end the block as an exception does; by itself it would leave the temporary file behind."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        del frame
+        sys.exit(int(exit_of_signal(number)))
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -21,8 +21,13 @@ _SHOWN_FAILURES = 5
 _STYLES = {Outcome.REJECTED: "red", Outcome.NOT_SENT: "red", Outcome.UNKNOWN: "yellow", Outcome.ACCEPTED: "green"}
 
 
-def report_table(report: BulkReport, title: str, error: MobizError | None = None) -> RenderableType:
-    """Return the books as people read them, within 80 columns; ``error`` is what ended the run."""
+def report_table(
+    report: BulkReport, title: str, error: MobizError | None = None, why: str | None = None
+) -> RenderableType:
+    """Return the books as people read them, within 80 columns.
+
+    ``error`` is what ended the run, ``why`` what it was stopped for, where the report cannot know.
+    """
     parts: list[RenderableType] = [Text(title, style="bold"), _books(report)]
     if report.failures:
         parts.append(_failures(report))
@@ -34,7 +39,7 @@ def report_table(report: BulkReport, title: str, error: MobizError | None = None
     if report.resumed:
         parts.append(Text(f"{plural(report.resumed, 'record')} had been settled by an earlier run."))
     if report.stopped is not None:
-        parts.append(Text(f"Stopped early: {_why(report.stopped, error)}.", style="yellow"))
+        parts.append(Text(f"Stopped early: {why or _why(report.stopped, error)}.", style="yellow"))
     return Group(*parts)
 
 

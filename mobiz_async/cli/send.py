@@ -80,7 +80,7 @@ _SECTIONS = (
 )
 @click.option("--header", metavar="A,B,C", help="The columns of a file that has no header.")
 @click.option("--encoding", metavar="NAME", help="Of a text file.  [default: UTF-8]")
-@click.option("--delimiter", metavar="CHAR", help="Between the cells.  [default: as found]")
+@click.option("--delimiter", metavar="CHAR", help="Between the cells; \\t is a tab.  [default: as found]")
 @click.option("--sheet", metavar="NAME", help="Of a workbook.  [default: the first]")
 @click.option("--region", metavar="CODE", help="Bring numbers to the API's form, national ones as of this region: ZA.")
 @click.option("--mobile-only", is_flag=True, help="Other than mobile numbers are invalid. Needs --region.")
@@ -203,7 +203,7 @@ def _order(ctx: click.Context, asked: dict[str, Any]) -> Order:
             "mapping": parse_assignments(asked["mapping"]) or None,
             "format": asked["form"],
             "encoding": asked["encoding"],
-            "delimiter": asked["delimiter"],
+            "delimiter": "\t" if asked["delimiter"] == r"\t" else asked["delimiter"],
             "header": [column.strip() for column in header.split(",")] if header else None,
             "sheet": asked["sheet"],
         },

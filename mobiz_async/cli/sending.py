@@ -98,7 +98,8 @@ async def _send(order: Order, screen: Screen, interruption: Interruption) -> int
     rejected = 0 if rejects is None else rejects.count
     complaint = _words(error) if error is not None else rejects.complaint if rejects is not None else None
     code = exit_of_report(report, error, interruption.exit)
-    screen.show("", report_table(report, f"{order.title} to list {contacts.id}", error))
+    why = "the rejects cannot be written" if complaint is not None and error is None else None
+    screen.show("", report_table(report, f"{order.title} to list {contacts.id}", error, why))
     screen.write_json(
         {
             "source": order.title,

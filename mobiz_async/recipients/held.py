@@ -44,16 +44,30 @@ class Held:
         return self._attributes[kind]
 
     def dicts(self, records: list[Any], kinds: set[type]) -> list[dict[Any, Any] | None]:
-        """Return a dict for each record, or None for what is none. ``kinds`` are those of the records."""
+        """Return a dict for each record, or None for what is none or cannot be renamed. ``kinds`` are the records'."""
         if kinds == {str} and self._number_field is not None and not self._rename:
             return [{**self._common, self._number_field: number} for number in records]
         made = records if kinds == {dict} else list(map(self._convert, records))
         if self._rename:
-            rename = self._rename.get
-            made = [None if one is None else {rename(key, key): value for key, value in one.items()} for one in made]
+            made = list(map(self._renamed, made))
         if self._common:
             made = [one if one is None else {**self._common, **one} for one in made]
         return made
+
+    def clash(self, record: Any) -> str | None:
+        """Return the name that two fields of a record would have once they are renamed; None where there is none."""
+        held = self._convert(record)
+        if held is None or not self._rename:
+            return None
+        names = [self._rename.get(key, key) for key in held]
+        return next((name for name in self._rename.values() if names.count(name) > 1), None)
+
+    def _renamed(self, record: dict[Any, Any] | None) -> dict[Any, Any] | None:
+        if record is None:
+            return None
+        rename = self._rename.get
+        renamed = {rename(key, key): value for key, value in record.items()}
+        return renamed if len(renamed) == len(record) else None  # two of one name: neither is to be dropped
 
     def _convert(self, record: Any) -> dict[Any, Any] | None:
         kind = type(record)

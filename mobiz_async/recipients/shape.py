@@ -35,8 +35,9 @@ def shape_stage(
 
     ``number_field`` must be present and not empty in each record (None: not asked for, as with triggers, whose columns
     the engagement names). ``common`` holds fields for every record, which its own fields override. ``rename`` maps
-    names the records use to names the API is to see. ``fitted``: hand on ``Fitted`` records where the source allows,
-    and all of them with their fields in the order of the schema.
+    names the records use to names the API is to see; a record that would have two fields of one name is refused.
+    ``fitted``: hand on ``Fitted`` records where the source allows, and all of them with their fields in the order of
+    the schema.
     """
     return _Shape(number_field, Held(number_field, common or {}, rename or {}), fitted=fitted)
 
@@ -76,9 +77,10 @@ class _Shape:
 
     def _unmade(self, record: Any, row: int) -> Problem:
         if not isinstance(record, BadRecord):
-            return Problem(row, None, Reason.NOT_A_RECORD, record)
+            clash = self._held.clash(record)
+            return Problem(row, clash, Reason.NOT_A_RECORD if clash is None else Reason.SAME_NAME, record)
         # What is kept to be mended looks like any other record held back: renamed, with the common fields.
-        cells = self._held.dicts([dict(record.cells)], {dict})[0] if record.cells else None
+        cells = self._held.dicts([dict(record.cells)], {dict})[0] or record.cells if record.cells else None
         return Problem(row, record.field, record.reason, cells)
 
     def _fit_instances(self, records: list[Any], kinds: set[type]) -> list[Fitted] | None:

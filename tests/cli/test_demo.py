@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from conftest import TIMEOUT
+from commanded import TIMEOUT
 
 from mobiz_async.cli import demo as demonstration
 from mobiz_async.cli import spellings

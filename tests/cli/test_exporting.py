@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import COMMAND, TIMEOUT
+from commanded import COMMAND, TIMEOUT
 
 from mobiz_async.cli import exporting
 from mobiz_async.sandbox import Fault, Faults
@@ -215,3 +216,11 @@ def test_whatever_breaks_it_off_removes_what_was_begun(tmp_path) -> None:
         raise KeyboardInterrupt
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_sigterm_removes_what_was_begun_and_ends_the_command(tmp_path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended, exporting.exported(tmp_path / "new.jsonl"):
+        signal.raise_signal(signal.SIGTERM)
+
+    assert (143, [], before) == (ended.value.code, list(tmp_path.iterdir()), signal.getsignal(signal.SIGTERM))

@@ -11,7 +11,7 @@ import sys
 from importlib import metadata
 
 import pytest
-from conftest import COMMAND, TIMEOUT
+from commanded import COMMAND, TIMEOUT
 
 from mobiz_async.cli import main
 from mobiz_async.cli.screen import Screen, plural

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -98,19 +100,38 @@ def test_a_command_that_cannot_go_on_leaves_it_alone(cli, served, command, tmp_p
     assert before == (tmp_path / "rejects.csv").read_bytes()
 
 
-def test_a_full_disk_stops_the_run_and_the_report_is_told(cli, served, file, tmp_path) -> None:
-    path = file("Number,Name", *(f"2782{index:07},x" for index in range(1, 5)), *(f"12,{'x' * 900}" for _ in range(9)))
-    words = ["--list", 1, "--region", "ZA", "--chunk-size", 2, "--rejects", tmp_path / "rejects.csv", "--json"]
+@contextlib.contextmanager
+def small_disk() -> Iterator[None]:
+    """No file of this process may be larger than 2,000 bytes."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
     try:
-        ended = cli("send", path, *words)
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+FILLING = ["Number,Name", *(f"2782{index:07},x" for index in range(1, 5)), *(f"12,{'x' * 900}" for _ in range(9))]
+
+
+def test_a_full_disk_stops_the_run_and_the_report_is_told(cli, served, file, tmp_path) -> None:
+    words = ["--list", 1, "--region", "ZA", "--chunk-size", 2, "--rejects", tmp_path / "rejects.csv", "--json"]
+    path = file(*FILLING)
+    with small_disk():
+        ended = cli("send", path, *words)
 
     assert (ended.code, ended.json["accepted"]) == (1, served.sandbox.applied_total)
     assert "rejects.csv cannot be written (File too large): it is not complete" in ended.err
     assert "File too large" in ended.json["error"]
+
+
+def test_what_a_run_was_stopped_for_is_said_and_not_taken_for_an_interruption(cli, served, file, tmp_path) -> None:
+    path = file(*FILLING, *(f"2782{index:07},x" for index in range(10, 5_000)))
+    words = ["--list", 1, "--region", "ZA", "--chunk-size", 2, "--rejects", tmp_path / "rejects.csv"]
+    with small_disk():
+        ended = cli("send", path, *words)
+
+    assert "Stopped early: the rejects cannot be written.\n" in ended.out
 
 
 @pytest.mark.parametrize(

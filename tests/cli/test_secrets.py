@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
-from conftest import running
+from commanded import running
 
 from mobiz_async.sandbox import Fault, Faults, Sandbox
 

@@ -126,6 +126,14 @@ def test_what_the_columns_are_called_can_be_said(cli, served, tmp_path) -> None:
     assert (ended.code, served.sandbox.records("1")) == (0, [{"Number": "27821234567", "Name": "Zoë"}])
 
 
+def test_a_tab_can_be_named_where_a_shell_makes_it_hard_to_type(cli, served, tmp_path) -> None:
+    path = tmp_path / "spring.txt"
+    path.write_text("Number\tName\n27821234567\ta, b, c\n")
+    ended = cli("send", path, "--list", 1, "--delimiter", r"\t")
+
+    assert (ended.code, served.sandbox.records("1")) == (0, [{"Number": "27821234567", "Name": "a, b, c"}])
+
+
 def test_a_file_without_records_is_a_success_without_requests(cli, served, file) -> None:
     path = file()
     path.write_text("")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TIMEOUT, Threaded, running, start
+from commanded import TIMEOUT, Threaded, running, start
 
 from mobiz_async.sandbox import Fault, Faults, Sandbox
 from mobiz_async.sandbox.timing import SystemTime

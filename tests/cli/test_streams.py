@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import COMMAND, TIMEOUT, Ended
+from commanded import COMMAND, TIMEOUT, Ended
 
 from mobiz_async.cli.streams import MissingInput, Output, delivered, guarded
 from mobiz_async.errors import ConfigurationError

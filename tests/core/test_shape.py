@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from mobiz_async.encoding import encode
 from mobiz_async.errors import Reason
+from mobiz_async.recipients.schema import plain
 from mobiz_async.recipients.shape import shape_stage
 from mobiz_async.recipients.stages import BadRecord, Problem, Staged, only_good, pipeline, runs
 
@@ -127,6 +128,17 @@ def test_a_records_own_fields_come_before_the_common_ones() -> None:
 
 def test_fields_are_renamed_before_they_are_checked() -> None:
     assert stage({"cell": NUMBER}, rename={"cell": "Number"}).records == [{"Number": NUMBER}]
+
+
+@pytest.mark.parametrize("fitted", [True, False])
+def test_a_record_that_would_have_two_fields_of_one_name_is_refused(fitted: bool) -> None:
+    records = [{"cell": "1"}, {"cell": "2", "Number": "3"}, {"Number": "4"}, Contact("5", "x")]
+    staged = shape_stage("Number", rename={"cell": "Number"}, fitted=fitted)(records, range(7, 11))
+
+    assert plain(staged.records) == [{"Number": "1"}, {"Number": "4"}, {"Number": "5", "Message": "x"}]
+    assert [(8, "Number", Reason.SAME_NAME, records[1])] == [
+        (one.row, one.field, one.reason, one.record) for one in staged.problems
+    ]
 
 
 def test_an_empty_slice_is_good() -> None:

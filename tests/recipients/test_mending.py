@@ -151,6 +151,14 @@ def test_a_bad_row_held_back_looks_like_any_other_record_held_back():
     assert [problem.record for problem in problems] == [{"Campaign": "May", "Number": "2.7E+10"}, None]
 
 
+def test_a_bad_row_that_cannot_be_renamed_is_held_back_as_it_is():
+    cells = {"cell": "2.7E+10", "Number": "27821234567"}
+    (problem,) = shape_stage("Number", rename={"cell": "Number"})(
+        [BadRecord("cell", Reason.RUINED, cells)], range(1, 2)
+    ).problems
+    assert problem.record == cells
+
+
 # -- mended, and read again --------------------------------------------------------------------------------------------
 
 SOURCE = 'cell,name,town\n082,Thandi\n2.78E+10,Anna,Soweto\n083,Sipho,"Cape, Town"\n084,Lerato,Cape, Town\n1,"a"b,c\n'
