@@ -173,6 +173,8 @@ class BulkRun:
             raise
         if not self._task.cancelled() and not self._raised and (error := self._task.exception()) is not None:
             self._raised = True
+            if isinstance(error, MobizError):
+                error.report = self.report
             raise error
 
     def _raise(self) -> None:
@@ -282,8 +284,8 @@ class BulkRun:
             self._stop(StopReason.SOURCE, error)
         except JournalError as error:
             self._stop(StopReason.JOURNAL, error)
-        except Exception:
-            self._stop(StopReason.ERROR)
+        except BaseException as error:  # cancelled: it may be the loop, which ends all of its tasks
+            self._stop(StopReason.CANCELLED if isinstance(error, asyncio.CancelledError) else StopReason.ERROR)
             raise
 
     async def _next(self, last_known: int) -> tuple[Part, ...] | None:

@@ -106,12 +106,22 @@ class Slices:
                 taken.extend(islice(self._sync, self._size))
             else:
                 await self._take_async(taken)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # Nobody cancelled this task: it is what the source waited for that was cancelled.
+            self.error = self._failed(error, len(taken))
         except Exception as error:  # noqa: BLE001  a source may raise anything; it is kept as the cause
-            self.error = SourceError(self.read + len(taken) + 1, type(error).__name__)
-            self.error.__cause__ = error.with_traceback(_beyond_this_module(error.__traceback__))
+            self.error = self._failed(error, len(taken))
         finally:
             self.read += len(taken)
         return taken
+
+    def _failed(self, error: BaseException, taken: int) -> SourceError:
+        failure = SourceError(self.read + taken + 1, type(error).__name__)
+        failure.__cause__ = error.with_traceback(_beyond_this_module(error.__traceback__))
+        return failure
 
     async def _take_async(self, taken: list[Any]) -> None:
         assert self._async is not None

@@ -81,6 +81,7 @@ class Reason(enum.StrEnum):
     TOO_LONG = "phone number too long"
     NOT_MOBILE = "not a mobile number"
     UNASSIGNED = "phone number in no assigned range"
+    NEEDS_PHONES = "a phone number outside South Africa, which needs: pip install 'mobiz-async[phones]'"
     RUINED = "phone number ruined by a spreadsheet (written as 2.78E+10)"
     DUPLICATE = "duplicate"
     SUPPRESSED = "on the suppression list"

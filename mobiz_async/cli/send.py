@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from mobiz_async.models import MAX_RECORDS_PER_APPEND, OnInvalid, OnRejected, On
 from mobiz_async.options import BulkSettings
 from mobiz_async.recipients.columns import parse_assignments
 from mobiz_async.recipients.dedupe import load_suppression
-from mobiz_async.recipients.phones import PhoneNumberError, normalize
+from mobiz_async.recipients.phones import check_region
 from mobiz_async.recipients.sources import FileFormat
 
 __all__ = ["send"]
@@ -168,8 +167,7 @@ def _check(ctx: click.Context, asked: dict[str, Any]) -> None:
         ctx.fail("--suppress-column needs --suppress")
 
     if asked["region"] is not None:
-        with contextlib.suppress(PhoneNumberError):
-            normalize("0", asked["region"])  # says whether there is such a region, and whether it takes an extra
+        check_region(asked["region"])
 
 
 def _order(ctx: click.Context, asked: dict[str, Any]) -> Order:

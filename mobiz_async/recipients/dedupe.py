@@ -150,6 +150,9 @@ def suppression_stage(
     number (to ``normalize``: one of another country in the API's form, say, or a name) is compared exactly as it is,
     without blanks around; it is not refused, as ``load_suppression`` refuses it in a file. The list is held in memory,
     at about 100 bytes a number.
+
+    Raises ``ConfigurationError`` where ``normalize`` does for one of ``numbers``. A record for which it does is held
+    back (``NEEDS_PHONES``): nobody can say whether its number is on the list.
     """
     return _Suppress(field, numbers, normalize, normalized=normalized or normalize is None)
 
@@ -185,8 +188,11 @@ class _Suppress:
         value = record.get(self._field)
         if value is None:
             return None
-        if value in self._suppressed or (not self._normalized and self._form(value) in self._suppressed):
-            return self._field, Reason.SUPPRESSED
+        try:
+            if value in self._suppressed or (not self._normalized and self._form(value) in self._suppressed):
+                return self._field, Reason.SUPPRESSED
+        except ConfigurationError:
+            return self._field, Reason.NEEDS_PHONES
         return None
 
 

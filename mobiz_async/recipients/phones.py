@@ -24,7 +24,16 @@ from typing import Any
 from mobiz_async.errors import ConfigurationError, MobizError, Reason
 from mobiz_async.recipients.stages import Problem, Stage, Staged
 
-__all__ = ["RUINED", "PhoneFault", "PhoneNumberError", "is_api_column", "normalize", "normalize_stage", "to_text"]
+__all__ = [
+    "RUINED",
+    "PhoneFault",
+    "PhoneNumberError",
+    "check_region",
+    "is_api_column",
+    "normalize",
+    "normalize_stage",
+    "to_text",
+]
 
 
 class PhoneFault(enum.StrEnum):
@@ -68,6 +77,8 @@ _FLOAT = re.compile(r"(\+?[0-9]{6,15})\.0+")
 RUINED = re.compile(r"[+-]?[0-9](?:[.,][0-9]+)?[eE]\+?[0-9]{1,2}|#+")
 _LEADING = re.compile(r"^[^+0-9]+")
 _NOT_DIALLED = re.compile(r"[\s()\[\]./~-]+")
+_REGION = re.compile("[A-Z]{2}")
+_NEEDS_LIBRARY = "numbers outside South Africa need: pip install 'mobiz-async[phones]'"
 _EXACT_FLOATS = 1e15
 """Whole numbers below it are exact in a float, and longer ones are no phone numbers (E.164: 15 digits at most)."""
 
@@ -121,6 +132,24 @@ def normalize(text: str, region: str = "ZA", mobile_only: bool = False) -> str:
     return _by_library(clean if text.isascii() else _visible(text), region, mobile_only=mobile_only)
 
 
+def check_region(region: str) -> None:
+    """Raise ``ConfigurationError`` where there is no such region, or its numbers need an extra that is not there.
+
+    ``normalize`` says the same when the first number comes that is read by ``phonenumbers``, and that may be late.
+    """
+    if region == "ZA":
+        return
+    try:
+        import phonenumbers  # noqa: PLC0415  # an extra, and slow to import
+    except ImportError:
+        if _REGION.fullmatch(region):
+            raise ConfigurationError(_NEEDS_LIBRARY) from None
+    else:
+        if region in phonenumbers.SUPPORTED_REGIONS:
+            return
+    raise ConfigurationError(f"no region {region!r}: two capital letters are wanted, such as 'ZA'")
+
+
 def _visible(text: str) -> str:
     """Return ``text`` for the library, which knows scripts and dashes itself, but not all that is invisible."""
     return "".join(" " if char.isspace() else char for char in text if unicodedata.category(char) != "Cf")
@@ -166,7 +195,7 @@ def _by_library(clean: str, region: str, *, mobile_only: bool) -> str:
     except ImportError:
         return _without_library(clean, region, mobile_only=mobile_only)
     if region not in phonenumbers.SUPPORTED_REGIONS:
-        raise ConfigurationError(f"no region {region!r}: two capital letters are wanted, such as 'ZA'")
+        check_region(region)
     fault: PhoneFault | None = None
     try:
         number = phonenumbers.parse(clean, region)
@@ -205,7 +234,7 @@ def _without_library(clean: str, region: str, *, mobile_only: bool) -> str:
         raise PhoneNumberError(PhoneFault.NOT_A_NUMBER)
     if dialled.startswith("+27") or (region == "ZA" and not dialled.startswith("+")):
         return "27" + _check_south_african(_national(dialled), mobile_only=mobile_only)
-    raise ConfigurationError("numbers outside South Africa need: pip install 'mobiz-async[phones]'")
+    raise ConfigurationError(_NEEDS_LIBRARY)
 
 
 def to_text(value: object) -> str:
@@ -235,8 +264,10 @@ def normalize_stage(
 
     Records whose number is in that form already are handed on as they are; the others as copies, or changed
     themselves with ``in_place`` (right for records that nobody else holds, such as those of ``open_recipients``, and
-    about 0.1 µs a record faster). ``region`` and ``mobile_only`` as in ``normalize``.
+    about 0.1 µs a record faster). ``region`` and ``mobile_only`` as in ``normalize``. A number that needs an extra
+    which is not installed is a bad one (``NEEDS_PHONES``). Raises ``ConfigurationError`` as ``check_region`` does.
     """
+    check_region(region)
     return _Normalize(field, region, mobile_only=mobile_only, in_place=in_place)
 
 
@@ -303,6 +334,8 @@ class _Normalize:
             return normalize(to_text(value), self._region, self._mobile_only)
         except PhoneNumberError as error:
             return error.kind.reason
+        except ConfigurationError:  # of the region nothing is wrong: it was checked
+            return Reason.NEEDS_PHONES
 
 
 def _read_column(joined: str, count: int, *, mobile_only: bool) -> list[str]:

@@ -12,6 +12,8 @@ import pytest
 from fakes import Gate, Network, accepted, client_on, counts, replied, rows
 
 from mobiz_async import (
+    BulkReport,
+    ConfigurationError,
     MobizClient,
     OnInvalid,
     SourceError,
@@ -144,6 +146,58 @@ async def test_a_source_that_raises_at_once_sends_nothing() -> None:
             await client.send_bulk("1", source())
 
     assert network.count == 0
+
+
+@pytest.mark.parametrize("good", [0, 1, 1_000])
+async def test_a_source_whose_own_waiting_was_cancelled_has_failed(good: int) -> None:
+    """A pool that cancels its queries, say: nobody cancelled the run, and it has not come to its end either."""
+
+    async def source() -> AsyncIterator[Any]:
+        for record in rows(good):
+            yield record
+        broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        broken.cancel()
+        await broken
+
+    network = Network()
+    async with client_on(network) as client:
+        with pytest.raises(SourceError, match=f"CancelledError at record {good + 1:,}") as raised:
+            await client.send_bulk("1", source(), chunk_size=1)
+
+    report = raised.value.report
+    assert (report.read, report.stopped, report.ok) == (good, StopReason.SOURCE, False)
+    assert report.accepted + report.not_sent == good
+
+
+async def test_a_reader_that_the_loop_cancels_ends_the_run_as_cancelled() -> None:
+    reading = asyncio.Event()
+
+    async def source() -> AsyncIterator[Any]:
+        for record in rows(10):
+            yield record
+        reading.set()
+        await asyncio.Event().wait()
+
+    async with client_on(Network()) as client, client.bulk("1", source(), chunk_size=5) as run:
+        await reading.wait()
+        (reader,) = [task for task in asyncio.all_tasks() if task.get_name() == "mobiz_async.reader"]
+        reader.cancel()
+        report = await run.finish()
+
+    assert (report.stopped, report.read, report.ok) == (StopReason.CANCELLED, 10, False)
+
+
+async def test_an_error_of_ours_that_a_callback_raises_carries_the_report() -> None:
+    def skipped(problem: Problem) -> None:
+        raise ConfigurationError("nowhere to put it")
+
+    async with client_on(Network()) as client:
+        with pytest.raises(ConfigurationError) as raised:
+            await client.send_bulk("1", [*rows(600), 5], chunk_size=100, on_invalid="skip", on_skipped=skipped)
+
+    report = raised.value.report
+    assert isinstance(report, BulkReport)
+    assert (report.stopped, report.accepted + report.not_sent) == (StopReason.ERROR, 600)
 
 
 async def test_a_generator_is_closed_when_the_run_ends_early() -> None:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mobiz_async.errors import ConfigurationError, MobizError, Reason
+from mobiz_async.recipients.dedupe import suppression_stage
 from mobiz_async.recipients.phones import PhoneFault, PhoneNumberError, normalize, normalize_stage, to_text
 
 SPELLINGS = [
@@ -155,6 +156,42 @@ def test_south_african_numbers_need_no_extra(text):
 def test_other_numbers_ask_for_the_extra_by_its_exact_line(text, region):
     with pytest.raises(ConfigurationError, match=r"pip install 'mobiz-async\[phones\]'"):
         normalize(text, region)
+
+
+@pytest.mark.usefixtures("without_phonenumbers")
+def test_a_number_that_needs_the_extra_is_a_bad_one_and_ends_no_run():
+    records = [{"Number": "0821234567"}, {"Number": "+447911123456"}]
+    staged = normalize_stage("Number")(records, range(1, 3))
+    assert (
+        staged.records,
+        [(problem.row, problem.field, problem.reason) for problem in staged.problems],
+    ) == ([{"Number": "27821234567"}], [(2, "Number", Reason.NEEDS_PHONES)])
+
+
+@pytest.mark.usefixtures("without_phonenumbers")
+def test_what_cannot_be_compared_with_the_suppressed_without_the_extra_is_held_back():
+    stage = suppression_stage("Number", ["447911123456"])
+    staged = stage([{"Number": "0821234567"}, {"Number": "+447911123456"}], range(1, 3))
+    assert [(problem.row, problem.reason) for problem in staged.problems] == [(2, Reason.NEEDS_PHONES)]
+
+
+@pytest.mark.usefixtures("without_phonenumbers")
+@pytest.mark.parametrize(("region", "words"), [("GB", "pip install"), ("gb", "no region 'gb'"), ("", "no region ''")])
+def test_a_region_is_checked_before_anything_is_read_without_the_extra(region, words):
+    with pytest.raises(ConfigurationError, match=words):
+        normalize_stage("Number", region)
+
+
+@pytest.mark.parametrize("region", ["XX", "za", "South Africa"])
+def test_a_region_is_checked_before_anything_is_read(region):
+    with pytest.raises(ConfigurationError, match=f"no region '{region}'"):
+        normalize_stage("Number", region)
+
+
+def test_a_region_that_is_known_is_good():
+    assert normalize_stage("Number", "GB")([{"Number": "07911 123456"}], range(1, 2)).records == [
+        {"Number": "447911123456"}
+    ]
 
 
 @pytest.mark.usefixtures("without_phonenumbers")
