@@ -153,9 +153,13 @@ def _list_accepted(seen: Seen) -> bool:
 
 
 def _list_refused(seen: Seen) -> bool:
-    # Under a 5xx a "status" is likelier a framework's copy of the HTTP status than the vendor's word.
-    answered = not seen.operation.is_trigger and seen.status < 500  # noqa: PLR2004  the same
-    return answered and seen.answer is not None and seen.answer.code not in (None, 1)
+    if seen.operation.is_trigger or seen.answer is None or seen.answer.code in (None, 1):
+        return False
+    # A "status" of three digits is no word of the vendor's but an HTTP status that somebody copied (RFC 9457 has it
+    # so): of this reply, which is judged by it anyway, or of another, of which a 4xx says that it was refused.
+    code = seen.answer.code
+    refused = code < 100 or (400 <= code < 500 and code not in (seen.status, 408, 499))  # noqa: PLR2004  the same
+    return refused and seen.status < 500  # noqa: PLR2004  the backend may go on and finish, whatever it says
 
 
 def _empty_202(seen: Seen) -> bool:
