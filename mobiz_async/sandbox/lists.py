@@ -24,9 +24,10 @@ DEFAULT_NUMBER_FIELD = "Number"
 """The phone field of a list whose definition is not known; the one in the reference's examples."""
 
 _NUMERIC = re.compile(r"[+-]?[0-9]+(?:[.][0-9]+)?")
-_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")  # the reference's own example is "email@mobiz": no dot is asked for
-_MSISDN = re.compile(r"[1-9][0-9]{6,14}")  # E.164: at most 15 digits, the first of a country code is not 0
-_MSISDN_LENGTHS = frozenset(range(7, 16))
+# The reference's own example is "email@mobiz": no dot is asked for. RFC 5321: 64 characters before the @, 254 in all.
+_EMAIL = re.compile(r"(?=.{3,254}\Z)[^@\s]{1,64}@[^@\s]+")
+_MSISDN = re.compile(r"[1-9][0-9]{7,14}")  # E.164: at most 15 digits, the first of a country code is not 0
+_MSISDN_LENGTHS = frozenset(range(8, 16))
 
 
 @attrs.frozen

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from mobiz_async.models import DataList
+from mobiz_async.recipients import definition_stage
 from mobiz_async.sandbox import Sandbox
 
 DEFINITION = {"Number": "msisdn", "Phone": "text", "Message": "text", "ContactId": "numeric", "Contact_Email": "email"}
@@ -110,13 +111,17 @@ async def test_the_references_own_example_goes_into_the_references_own_list(sand
         ("Number", "082 123 4567", "field 'Number' is not msisdn"),
         ("Number", "0821234567", "field 'Number' is not msisdn"),
         ("Number", "271", "field 'Number' is not msisdn"),
+        ("Number", "2771000", "field 'Number' is not msisdn"),
         ("Number", "2771000000012345", "field 'Number' is not msisdn"),
+        ("Number", 2771000, "field 'Number' is not msisdn"),
         ("Number", 271, "field 'Number' is not msisdn"),
         ("Number", "２７７１０００００００", "field 'Number' is not msisdn"),  # noqa: RUF001  # digits, but not ASCII's
         ("Message", 7, "field 'Message' is not text"),
         ("ContactId", "twelve", "field 'ContactId' is not numeric"),
         ("ContactId", True, "field 'ContactId' is not numeric"),
         ("Contact_Email", "email", "field 'Contact_Email' is not email"),
+        ("Contact_Email", f"{'a' * 65}@b", "field 'Contact_Email' is not email"),
+        ("Contact_Email", f"a@{'b' * 253}", "field 'Contact_Email' is not email"),
         ("Contact_Email", ["a@b"], "field 'Contact_Email' is not email"),
         ("Extra", "x", "a field that is not in the list's definition"),
     ],
@@ -151,6 +156,29 @@ async def test_an_append_of_like_records_is_accepted(records, sandbox, peer):
     contacts = sandbox.add_list(DEFINITION)
 
     assert (await peer.append(records * 3, contacts.id)).json == SUCCESS
+
+
+FIELDS = {
+    "Number": ["", " ", "2771000", "27710000", "1" * 15, "1" * 16, "0821234567", "+27821234567", "27821234567\n"],
+    "ContactId": ["", "1", "-12.50", "+1", "1.", ".5", "1e5", " 1", "1\n", "x", 1, 1.5, True],
+    "Contact_Email": ["", "a@b", "a@@b", "a b@c", "a@", "@b", "a@b\n", f"{'a' * 64}@b", f"{'a' * 65}@b"]
+    + [f"a@{'b' * length}" for length in (252, 253)],
+    "Message": ["", 1, True, "x" * 10_000],
+    "Extra": ["x"],
+}
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in FIELDS.items() for value in values])
+async def test_a_list_takes_of_texts_what_the_clients_own_check_lets_through(field, value, count, sandbox, peer):
+    """Otherwise a run against the sandbox would prove what the client then refuses, or the other way round."""
+    contacts = sandbox.add_list(DEFINITION)
+    records = [{**EXAMPLE, field: value}] * count
+    let_through = not definition_stage(DEFINITION)(records, range(1, count + 1)).problems
+
+    reply = await peer.append(records, contacts.id)
+
+    assert let_through == (reply.json == SUCCESS)
 
 
 @pytest.mark.parametrize(
