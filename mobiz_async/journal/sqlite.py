@@ -6,13 +6,13 @@
   with it.
 * What several chunks write at the same moment is committed together, so a commit costs the run little.
 * A write that failed is not tried again: after a failed fsync nobody knows what is on the disk. The journal refuses all
-  further work, the run stops, and the file is good up to its last commit.
+  further work, the run stops, and the file is good up to its last commit. Only where the disk is merely full, the
+  outcomes of what is in flight, a few bytes each, are still taken: else what was accepted would end as unknown.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import sqlite3
@@ -85,8 +85,9 @@ def _part(row: tuple[Any, ...]) -> Part:
 class SQLiteJournal:
     """A journal in the file ``path``, created readable by its owner only (0600).
 
-    It holds the encoded records of a chunk from its intent until it is accepted. When a run ends with nothing left
-    over, the file is compacted, and no recipient's data stays in it.
+    It holds the encoded records of a chunk from its intent until it is accepted. When a run ends, the file is
+    compacted: of the chunks that were accepted no recipient's data stays in it. (That of a run that was killed is
+    compacted when the run that goes on from it ends.)
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -122,10 +123,7 @@ class SQLiteJournal:
     def _connect(self, *, create: bool) -> sqlite3.Connection:
         try:
             if create:
-                # Only where there is none: to close any descriptor of a file that this process has open would drop
-                # the lock on it (POSIX), and with it what keeps other processes out.
-                with contextlib.suppress(FileExistsError):
-                    os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+                _create(self.path)
             elif not self.path.exists():
                 raise JournalError(f"there is no journal at {self.path}")
             elif not self.path.stat().st_size:
@@ -145,10 +143,10 @@ class SQLiteJournal:
             raise
         return connection
 
-    async def _call(self, job: Callable[[sqlite3.Connection], T]) -> T:
+    async def _call(self, job: Callable[[sqlite3.Connection], T], *, outcome: bool = False) -> T:
         if self._writer is None:
             raise JournalError("the journal is not open")
-        return await self._writer.call(job)
+        return await self._writer.call(job, outcome=outcome)
 
     async def identity(self) -> Mapping[str, str]:
         """See ``Journal.identity``."""
@@ -191,7 +189,7 @@ class SQLiteJournal:
             )
             return cursor.rowcount == 1
 
-        return await self._call(job)
+        return await self._call(job, outcome=True)
 
     async def resolve(self, index: int, *, accepted: bool) -> int:
         """See ``Journal.resolve``."""
@@ -256,6 +254,17 @@ class SQLiteJournal:
         finishing.result()
 
 
+def _create(path: Path) -> None:
+    """Make the file, also where a link leads to none yet; one that is empty becomes its owner's alone as well."""
+    # Only where there is none: to close any descriptor of a file that this process has open would drop the lock on it
+    # (POSIX), and with it what keeps other processes out.
+    try:
+        os.close(os.open(os.path.realpath(path), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        if path.is_file() and not path.stat().st_size:
+            path.chmod(0o600)
+
+
 def _parts_of(db: sqlite3.Connection, index: int) -> list[Part]:
     rows = db.execute(f"SELECT {_COLUMNS} FROM parts WHERE idx = ? ORDER BY start", (index,))  # noqa: S608  ours
     return [_part(row) for row in rows]
@@ -293,11 +302,12 @@ def _intend(db: sqlite3.Connection, intent: Intent) -> None:
 
 
 def _compact(db: sqlite3.Connection) -> None:
-    """Give the space of dropped bodies back, and with it what they held, unless bodies are still needed.
+    """Give the space of dropped bodies back, and with it what they held, if anything was written.
 
-    Whether there is any cannot be asked: what is left of small bodies lies within pages that are in use.
+    Whether there is any cannot be asked: what is left of small bodies lies within pages that are in use. The bodies
+    that are still needed are copied for it, once a run.
     """
-    if db.execute("SELECT 1 FROM parts WHERE body IS NOT NULL LIMIT 1").fetchone() is None:
+    if db.total_changes:
         db.execute("VACUUM")
 
 

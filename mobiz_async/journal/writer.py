@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
 import logging
 import queue
 import sqlite3
@@ -32,8 +33,41 @@ _log = logging.getLogger("mobiz_async")
 @attrs.frozen(eq=False)
 class _Order:
     job: Job
+    outcome: bool
+    """Whether it only says what became of something that an earlier order announced."""
     loop: asyncio.AbstractEventLoop
     done: asyncio.Future[Any]
+
+    def answer(self, result: Any, error: BaseException | None) -> None:
+        with contextlib.suppress(RuntimeError):
+            # The loop may be closed by now: then nobody waits any more.
+            self.loop.call_soon_threadsafe(_deliver, self.done, result, error)
+
+
+class _Health(enum.Enum):
+    """What can still be written."""
+
+    WELL = "everything"
+    FULL = "outcomes"
+    FAILED = "nothing"
+
+    def serves(self, order: _Order) -> bool:
+        """Whether ``order`` may be tried."""
+        return self is _Health.WELL or (self is _Health.FULL and order.outcome)
+
+    def after(self, error: Exception) -> _Health:
+        """Return what is left after a transaction that failed, and was rolled back."""
+        merely_full = self is _Health.WELL and getattr(error, "sqlite_errorcode", None) in _DISK_FULL
+        return _Health.FULL if merely_full else _Health.FAILED
+
+
+_DISK_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE}
+"""The disk is full, or whoever writes has used up what it may: nothing of the transaction is in the file."""
+
+
+def _answer(orders: list[_Order], error: JournalError) -> None:
+    for order in orders:
+        order.answer(None, error)
 
 
 def _deliver(done: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
@@ -54,14 +88,17 @@ class Writer(threading.Thread):
         self._connection = connection
         self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
         self._tidy = tidy
-        self._failed = False
+        self._health = _Health.WELL
         self._awaited = 0
         self._pausing: asyncio.TimerHandle | None = None
 
-    async def call(self, job: Callable[[sqlite3.Connection], T]) -> T:
-        """Return what ``job`` returns, once it is committed; raise ``JournalError`` where it was not."""
+    async def call(self, job: Callable[[sqlite3.Connection], T], *, outcome: bool = False) -> T:
+        """Return what ``job`` returns, once it is committed; raise ``JournalError`` where it was not.
+
+        ``outcome``: it is small, and only says what became of something announced; it is tried on a full disk too.
+        """
         loop = asyncio.get_running_loop()
-        order = _Order(job, loop, loop.create_future())
+        order = _Order(job, outcome, loop, loop.create_future())
         self._orders.put(order)
         self._awaited += 1
         try:
@@ -101,29 +138,34 @@ class Writer(threading.Thread):
         self._close()
 
     def _work(self, orders: list[_Order]) -> None:
+        """Do the orders in one transaction; where the disk is full, those that are outcomes once more by themselves."""
+        refusal = JournalError("the journal failed earlier; nothing more is written to it")
+        while orders:
+            _answer([order for order in orders if not self._health.serves(order)], refusal)
+            orders = [order for order in orders if self._health.serves(order)]
+            try:
+                results = self._transact(orders)
+            except Exception as error:  # noqa: BLE001  whatever broke, the callers must hear of it
+                self._health = self._health.after(error)
+                refusal = error if isinstance(error, JournalError) else _failure(error)
+            else:
+                for order, (result, error_) in zip(orders, results, strict=True):
+                    order.answer(result, error_)
+                return
+
+    def _transact(self, orders: list[_Order]) -> list[tuple[Any, BaseException | None]]:
         if not orders:
-            return
-        results: list[tuple[Any, BaseException | None]]
+            return []
         try:
-            self._refuse_after_failure()
             self._connection.execute("BEGIN IMMEDIATE")
             results = [self._one(order.job) for order in orders]
             self._connection.execute("COMMIT")
-        except Exception as error:  # noqa: BLE001  whatever broke, the callers must hear of it, and nothing else goes in
-            self._failed = True
-            failure = error if isinstance(error, JournalError) else _failure(error)
-            results = [(None, failure)] * len(orders)
+        except BaseException:
             with contextlib.suppress(sqlite3.Error):
-                # The connection is given up either way; SQLite rolls back from its own journal at the next open.
+                # Where even that fails, SQLite rolls back from its own journal at the next open.
                 self._connection.rollback()
-        for order, (result, error_) in zip(orders, results, strict=True):
-            with contextlib.suppress(RuntimeError):
-                # The loop may be closed by now: then nobody waits any more.
-                order.loop.call_soon_threadsafe(_deliver, order.done, result, error_)
-
-    def _refuse_after_failure(self) -> None:
-        if self._failed:
-            raise JournalError("the journal failed earlier; nothing more is written to it")
+            raise
+        return results
 
     def _one(self, job: Job) -> tuple[Any, BaseException | None]:
         try:
@@ -134,7 +176,7 @@ class Writer(threading.Thread):
 
     def _close(self) -> None:
         try:
-            if not self._failed:
+            if self._health is _Health.WELL:
                 self._tidy(self._connection)
         except sqlite3.Error:
             # Every commit is on the disk already; only the tidying up did not work.

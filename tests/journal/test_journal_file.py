@@ -81,6 +81,22 @@ async def test_only_its_owner_may_read_it_whatever_the_umask(tmp_path):
     assert stat.S_IMODE((tmp_path / "j").stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize("kind", ["a link to nothing", "an empty file", "a link to an empty file"])
+async def test_only_its_owner_may_read_what_has_a_name_already(tmp_path, kind):
+    before = os.umask(0o022)
+    try:
+        if "link" in kind:
+            (tmp_path / "j").symlink_to(tmp_path / "kept")
+        if "empty" in kind:
+            (tmp_path / "j").touch()
+        await run_once(tmp_path / "j", [Event.REJECT])
+    finally:
+        os.umask(before)
+
+    assert stat.S_IMODE((tmp_path / "j").stat().st_mode) == 0o600
+    assert b"2782" in (tmp_path / "j").read_bytes()
+
+
 async def test_what_sqlite_writes_beside_it_is_as_private(tmp_path):
     journal = SQLiteJournal(tmp_path / "j")
     await journal.open(IDENTITY)
@@ -137,6 +153,27 @@ async def test_after_a_clean_run_no_recipient_is_left_in_the_file(tmp_path, size
     left = [file.name for file in tmp_path.iterdir() if b"2782" in file.read_bytes()]
 
     assert left == []
+
+
+@pytest.mark.parametrize("size", [2, 40, 990], ids=["within a page", "a page", "pages"])
+async def test_a_run_that_leaves_something_over_leaves_nothing_of_what_was_accepted(tmp_path, size):
+    events = [Event.ACCEPT, Event.REJECT, Event.ACCEPT, Event.ACCEPT]
+    await run_once(tmp_path / "j", events, size)
+
+    held = (tmp_path / "j").read_bytes()
+
+    left = [index for index in range(len(events)) if b"2782%07d" % (index * 1000) in held]
+    assert left == [1]
+
+
+async def test_looking_into_it_does_not_write_it_anew(tmp_path):
+    await run_once(tmp_path / "j", [Event.REJECT], 3000)
+    before = (tmp_path / "j").stat().st_mtime_ns
+    journal = SQLiteJournal(tmp_path / "j")
+    await journal.open(None)
+    await journal.close()
+
+    assert before == (tmp_path / "j").stat().st_mtime_ns
 
 
 async def test_a_resumed_and_resolved_run_leaves_no_recipient_either(tmp_path):
