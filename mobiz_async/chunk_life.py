@@ -33,20 +33,11 @@ from mobiz_async.models import OnRejected, OnUnknown, Outcome, StopReason
 from mobiz_async.pacing import Lane
 from mobiz_async.reports import ChunkOutcome
 from mobiz_async.splitting import Search
+from mobiz_async.stopping import STOPS, stop_reason
 from mobiz_async.verdicts import Judged, Stage, Verdict
 from mobiz_async.wire import Operation, append_request
 
 __all__ = ["ChunkLife", "Piece", "Sender"]
-
-_STOPS = {
-    Verdict.AUTH_FAILED: StopReason.CREDENTIALS,
-    Verdict.ENGAGEMENT_NOT_FOUND: StopReason.CREDENTIALS,
-    Verdict.MISDIRECTED: StopReason.MISDIRECTED,
-    Verdict.REDIRECTED: StopReason.MISDIRECTED,
-    Verdict.QUOTA: StopReason.QUOTA,
-    Verdict.CONNECT_FAILED: StopReason.UNREACHABLE,
-}
-"""Verdicts, after all retries, under which every other chunk would fare the same: the run must not burn a hundred."""
 
 
 @attrs.frozen(eq=False)
@@ -253,16 +244,10 @@ class ChunkLife:
     def _stop_reason(self, judged: Judged, outcome: Outcome) -> StopReason | None:
         if outcome is Outcome.UNKNOWN and self._with.on_unknown is OnUnknown.STOP:
             return StopReason.UNKNOWN
-        if judged.verdict in _STOPS:
-            return _STOPS[judged.verdict]
-        if outcome is Outcome.REJECTED and self._with.on_rejected is OnRejected.STOP:
+        reason = stop_reason(judged, self._with.deliverer.policy.max_retry_after)
+        if reason is None and outcome is Outcome.REJECTED and self._with.on_rejected is OnRejected.STOP:
             return StopReason.REJECTED
-        if (
-            judged.verdict is Verdict.THROTTLED
-            and (judged.retry_after or 0) > self._with.deliverer.policy.max_retry_after
-        ):
-            return StopReason.QUOTA
-        return None
+        return reason
 
     async def _intend(self, piece: Piece, attempt_id: str) -> None:
         now = self._with.deliverer.clock.wall()
@@ -387,6 +372,6 @@ class _AttemptOf:
         if self.halve:
             return Event.HALVE
         outcome = self.outcome
-        if outcome is Outcome.REJECTED and self.judged is not None and self.judged.verdict in _STOPS:
+        if outcome is Outcome.REJECTED and self.judged is not None and self.judged.verdict in STOPS:
             return Event.NOT_SENT
         return event_of(outcome)

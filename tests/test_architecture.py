@@ -25,6 +25,7 @@ LAYERS = (
     "recipients",
     "wire",
     "verdicts",
+    "stopping",
     "retrying",
     "chunking",
     "limits",
