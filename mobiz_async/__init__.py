@@ -1,9 +1,10 @@
 """Async bulk-messaging client for the Mobiz API: automatic batching, and a verdict for every record."""
 
+from mobiz_async.arguments import Records
 from mobiz_async.bulk import BulkRun
 from mobiz_async.client import DEFAULT_BASE_URL, MobizClient
 from mobiz_async.clock import Clock, SystemClock
-from mobiz_async.coalescing import Coalescer
+from mobiz_async.coalescing import Coalescer, Leftover
 from mobiz_async.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -40,7 +41,7 @@ from mobiz_async.models import (
     StopReason,
     Timeouts,
 )
-from mobiz_async.options import BulkOptions
+from mobiz_async.options import BulkOptions, BulkSettings
 from mobiz_async.pacing import Pace
 from mobiz_async.reports import (
     AppendReceipt,
@@ -54,7 +55,9 @@ from mobiz_async.reports import (
     TriggerReceipt,
     TriggerReport,
 )
-from mobiz_async.transport import AiohttpTransport, Transport
+from mobiz_async.transport import AiohttpTransport, OnStage, Transport
+from mobiz_async.verdicts import Attempt, Failure, Stage
+from mobiz_async.wire import Operation, Reply, Request, SendTimeFormat
 
 __version__ = "0.1.0"
 
@@ -63,12 +66,14 @@ __all__ = [
     "MAX_RECORDS_PER_APPEND",
     "AiohttpTransport",
     "AppendReceipt",
+    "Attempt",
     "AttemptEvent",
     "AuthenticationError",
     "BatchOutcome",
     "BulkOptions",
     "BulkReport",
     "BulkRun",
+    "BulkSettings",
     "ChunkOutcome",
     "ChunkState",
     "Clock",
@@ -79,11 +84,13 @@ __all__ = [
     "DataList",
     "EngagementNotFoundError",
     "EventHook",
+    "Failure",
     "InvalidPayloadError",
     "InvalidRecordError",
     "Journal",
     "JournalError",
     "JournalSummary",
+    "Leftover",
     "MemoryJournal",
     "MessageStatus",
     "MissingFieldsError",
@@ -92,7 +99,9 @@ __all__ = [
     "NotSentError",
     "OnInvalid",
     "OnRejected",
+    "OnStage",
     "OnUnknown",
+    "Operation",
     "Outcome",
     "OutcomeUnknownError",
     "Pace",
@@ -100,14 +109,19 @@ __all__ = [
     "PayloadTooLargeError",
     "QuotaExceededError",
     "Reason",
+    "Records",
     "RejectedError",
+    "Reply",
+    "Request",
     "RequestError",
     "ResultCode",
     "RetryPolicy",
     "SQLiteJournal",
     "Secret",
+    "SendTimeFormat",
     "SourceChangedError",
     "SourceError",
+    "Stage",
     "Stats",
     "StopReason",
     "SystemClock",

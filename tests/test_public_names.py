@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import pkgutil
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -15,7 +17,14 @@ import pytest
 
 import mobiz_async
 
-PUBLIC = ("mobiz_async", "mobiz_async.errors", "mobiz_async.recipients", "mobiz_async.sandbox", "mobiz_async.testing")
+PUBLIC = (
+    "mobiz_async",
+    "mobiz_async.errors",
+    "mobiz_async.journal",
+    "mobiz_async.recipients",
+    "mobiz_async.sandbox",
+    "mobiz_async.testing",
+)
 ROOT = Path(mobiz_async.__file__).parent
 EXTRAS = (
     "click",
@@ -91,6 +100,66 @@ def _undocumented_members(kind: object) -> list[str]:
         and (inspect.isroutine(member) or isinstance(member, property | classmethod | staticmethod))
         and not inspect.getdoc(getattr(kind, name))
     ]
+
+
+MADE_BY_THE_LIBRARY = {"BulkRun", "Coalescer", "Recipients"}
+"""What their constructors take is nobody's business."""
+
+PUT_IN_OTHER_WORDS = {"Body", "Choice", "Limit", "SandboxClock"}
+"""The reference says which public things go there."""
+
+
+def _signatures(module: ModuleType) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """Yield each public function, method, property and class with fields, and its annotations."""
+    for name in module.__all__:
+        value = getattr(module, name)
+        if inspect.isfunction(value):
+            yield name, value.__annotations__
+        if not inspect.isclass(value):
+            continue
+        yield name, inspect.get_annotations(value)
+        for member, held in vars(value).items():
+            if member.startswith("_") and (member != "__init__" or name in MADE_BY_THE_LIBRARY):
+                continue
+            function = held.fget if isinstance(held, property) else getattr(held, "__func__", held)
+            if inspect.isfunction(function):
+                yield f"{name}.{member}", inspect.unwrap(function).__annotations__
+
+
+def _names_in(annotation: object) -> set[str]:
+    if not isinstance(annotation, str):
+        return set()
+    nodes = list(ast.walk(ast.parse(annotation, mode="eval")))
+    return {node.id for node in nodes if isinstance(node, ast.Name)}
+
+
+def _defined_inside() -> set[str]:
+    """The classes and aliases that our modules define."""
+    names = set()
+    for info in pkgutil.walk_packages(mobiz_async.__path__, "mobiz_async."):
+        if info.name.startswith("mobiz_async.cli") or info.name.endswith("__main__"):
+            continue
+        tree = ast.parse(inspect.getsource(importlib.import_module(info.name)))
+        names |= {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+        assigned = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
+        names |= {target.id for target in assigned if isinstance(target, ast.Name)}
+    return names
+
+
+def test_what_a_public_signature_names_is_public() -> None:
+    """Who annotates what such a function takes or returns must not have to import from inside."""
+    modules = [importlib.import_module(name) for name in PUBLIC]
+    known = {name for module in modules for name in module.__all__} | PUT_IN_OTHER_WORDS
+    inside = _defined_inside() - known
+    hidden = [
+        (where, name)
+        for module in modules
+        for where, annotations in _signatures(module)
+        for annotation in annotations.values()
+        for name in sorted(_names_in(annotation) & inside)
+    ]
+
+    assert hidden == []
 
 
 BLOCKED = """

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import re
+import sys
 from typing import Any
 
 from chunk_life import draw
@@ -12,11 +14,14 @@ from docutils.parsers.rst import Directive
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.errors import PycodeError
+from sphinx.pycode import ModuleAnalyzer
 
 from mobiz_async.journal import LIFE
 
 PUBLIC = (
     "mobiz_async",
+    "mobiz_async.journal",
     "mobiz_async.recipients",
     "mobiz_async.sandbox",
     "mobiz_async.testing",
@@ -48,9 +53,11 @@ def link_public_name(
     if node.get("refdomain") != "py":
         return None
     target: str = node["reftarget"]
-    name = target.rpartition(".")[2]
+    inside, _, name = target.rpartition(".")
+    wanted = _held_by(inside, name)
     for module in PUBLIC:
-        if name in getattr(importlib.import_module(module), "__all__", ()):
+        public = importlib.import_module(module)
+        if name in getattr(public, "__all__", ()) and wanted in (None, getattr(public, name)):
             domain: Any = env.get_domain("py")
             entry = domain.objects.get(f"{module}.{name}")
             if entry is not None:
@@ -58,9 +65,30 @@ def link_public_name(
     return None
 
 
+def _held_by(module: str, name: str) -> object:
+    """Return what a target stands for, where it names its module: there are two things called ``Stage``."""
+    return getattr(sys.modules.get(module), name, None)
+
+
 def _reference(app: Sphinx, entry: Any, node: pending_xref, content: nodes.TextElement) -> nodes.reference:
     uri = app.builder.get_relative_uri(node["refdoc"], entry.docname) + f"#{entry.node_id}"
     return nodes.reference("", "", content, internal=True, refuri=uri)
+
+
+def describe_data(_: Sphinx, what: str, name: str, value: object, __: object, lines: list[str]) -> None:
+    """Give a constant or an alias the words under its definition, instead of those of its type (``int([x])``)."""
+    if what == "data":
+        lines[:] = _said_of(name.rpartition(".")[2], value)
+
+
+def _said_of(name: str, value: object) -> list[str]:
+    for module in [name for name in sys.modules if name.partition(".")[0] == "mobiz_async"]:
+        if vars(sys.modules[module]).get(name) is value:
+            with contextlib.suppress(PycodeError):
+                said = ModuleAnalyzer.for_module(module).find_attr_docs()
+                if ("", name) in said:
+                    return said["", name]
+    return []
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -68,4 +96,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("chunk-life", ChunkLifeDiagram)
     app.connect("source-read", leave_out_hidden)
     app.connect("missing-reference", link_public_name)
+    app.connect("autodoc-process-docstring", describe_data)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
