@@ -1,7 +1,7 @@
 """The exceptions of mobiz_async, branched by what the caller should do about them.
 
     MobizError
-    ├── ConfigurationError        mend the settings; nothing was sent
+    ├── ConfigurationError        mend the settings; nothing was sent, but for what its report says
     ├── InvalidRecordError        mend the record (row, field, reason); it was not sent
     ├── SourceError               the iterable of records raised; mend it and go on from its row
     ├── SourceChangedError        the source differs from what the journal saw; nothing sent after it
@@ -108,7 +108,10 @@ def _restore(kind: type[MobizError], args: tuple[object, ...]) -> MobizError:
 
 
 class ConfigurationError(MobizError):
-    """A setting is missing or contradicts another; raised before anything is sent."""
+    """A setting is missing or contradicts another, or an extra is not installed; raised before anything is sent.
+
+    Only where a class of records that comes late in a source cannot be used has something gone; ``report`` says what.
+    """
 
 
 class InvalidRecordError(MobizError):
@@ -227,4 +230,8 @@ class PayloadTooLargeError(RejectedError):
 
 
 class OutcomeUnknownError(RequestError):
-    """The POST may or may not have been applied, and the API has no way to ask. It was not sent again."""
+    """The POST may or may not have been applied, and the API has no way to ask.
+
+    It is not sent again, unless a bulk run was asked to (``on_unknown="resend"``). ``attempts`` says how often it was
+    begun; of several attempts one at least may have been applied, whatever the last one's answer was.
+    """
