@@ -255,7 +255,8 @@ def test_a_suppression_list_is_any_file_of_numbers(content, column, tmp_path):
     ("content", "rows", "why"),
     [
         ("Number\n082\n", [1], Reason.TOO_SHORT),
-        ("0820000001\n0820000002 Thandi\n", [2], Reason.TOO_LONG),
+        ("0820000001\n0820000002 Thandi\n", [2], Reason.NOT_A_NUMBER),
+        ("0820000001\n082 UNKNOWN\n", [2], Reason.NOT_A_NUMBER),
         ('{"Number": "0820000001; 0820000002"}\n', [1], Reason.TOO_LONG),
         ("0820000001\n\n0820000002 # by mail\n", [2], Reason.NOT_A_NUMBER),
         ("0820000001 0820000002\n", [1], Reason.TOO_LONG),

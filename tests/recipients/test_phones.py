@@ -4,8 +4,10 @@ import copy
 import os
 import pickle
 import random
+import re
 import sys
 import unicodedata
+from decimal import Decimal
 
 import phonenumbers
 import pytest
@@ -66,7 +68,14 @@ def test_every_spelling_becomes_the_api_form(text):
         ("+39 06 698 1234", "ZA", "39066981234"),
         ("tel:+1-201-555-0123", "ZA", "12015550123"),
         ("011 234 5678", "ZA", "27112345678"),
-        ("0800 FLOWER", "ZA", "27800356937"),
+        ("0821234567 ext. 5", "ZA", "27821234567"),
+        ("082 123 4567 x5", "ZA", "27821234567"),
+        ("082 123 4567 Extensi\u00f3n: 5#", "ZA", "27821234567"),
+        ("082 123 4567 #5", "ZA", "27821234567"),
+        ("Cell: 082 123 4567", "ZA", "27821234567"),
+        ("Work (\u00e9) +44 7911 123456", "ZA", "447911123456"),
+        ("tel:07911-123-456;phone-context=+44", "ZA", "447911123456"),
+        ("tel:+44-7911-123456;ext=5", "ZA", "447911123456"),
     ],
 )
 def test_numbers_of_other_regions_and_kinds(text, region, expected):
@@ -102,6 +111,34 @@ def test_what_is_wrong_is_told_apart(text, kind):
     with pytest.raises(PhoneNumberError) as caught:
         normalize(text)
     assert caught.value.kind == kind
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0800 FLOWER",
+        "082 UNKNOWN",
+        "082123HOME",
+        "082123456O7",
+        "08212345l67",
+        "0821234567 Jo",
+        "0821234567 (w)",
+        "082 123 4567 J ext. 5",
+        "082 123 4567Jext. 5",
+        "+1 800 FLOWERS",
+        "+1-201-555-O123",
+        "\uff10\uff18\uff12\uff35\uff2e\uff2b\uff2e\uff2f\uff37\uff2e",
+        "0821234567\ud83d",
+        "+44 7911 123456\ud83d",
+    ],
+    ids=ascii,
+)
+@pytest.mark.parametrize("region", ["ZA", "US"])
+def test_letters_in_a_number_are_never_dialled(text, region):
+    """Not as on a keypad, and not by passing them over: either would be somebody else's number."""
+    with pytest.raises(PhoneNumberError) as caught:
+        normalize(text, region)
+    assert caught.value.kind == "not_a_number"
 
 
 @pytest.mark.parametrize("text", ["0112345678", "0801234567", "0860123456", "0871234567", "+442079460000"])
@@ -222,7 +259,14 @@ def test_a_foreign_prefix_of_a_south_african_number_is_read_without_the_extra():
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [("082", "082"), (27821234567, "27821234567"), (27821234567.0, "27821234567")],
+    [
+        ("082", "082"),
+        (27821234567, "27821234567"),
+        (27821234567.0, "27821234567"),
+        (Decimal(27821234567), "27821234567"),
+        (Decimal("2.7821234567E+10"), "27821234567"),
+        (Decimal("27821234567.00"), "27821234567"),
+    ],
 )
 def test_whole_numbers_are_text_without_loss(value, expected):
     assert to_text(value) == expected
@@ -236,6 +280,12 @@ def test_whole_numbers_are_text_without_loss(value, expected):
         (float("inf"), "not_a_number"),
         (1e16, "too_long"),
         (10**16, "too_long"),
+        pytest.param(10**5000, "too_long", id="huge"),
+        (Decimal("1E+400"), "too_long"),
+        (Decimal("2.5"), "not_a_number"),
+        (Decimal("NaN"), "not_a_number"),
+        (Decimal("sNaN"), "not_a_number"),
+        (Decimal("-Infinity"), "not_a_number"),
         (True, "not_a_number"),
         (None, "not_a_number"),
         (["0821234567"], "not_a_number"),
@@ -321,6 +371,18 @@ def test_a_column_of_many_kinds_of_characters_is_still_read():
     assert [record["Number"] for record in staged.records] == ["27821234567"]
 
 
+@pytest.mark.parametrize("text", ["08200270.00", "0821234.000", "27821234.000", "0821234.0 ", "0821234.00\u00a0"])
+def test_a_float_in_a_column_is_read_as_it_is_alone(text):
+    """Its decimal point is no punctuation: without it a short number would be somebody's."""
+    kind = PhoneFault.TOO_SHORT
+    with pytest.raises(PhoneNumberError) as caught:
+        normalize(text)
+    assert caught.value.kind == kind
+    for neighbour in ("0821234567", "27821234567.0", "082.123.4567"):
+        staged = normalize_stage()(records_of([neighbour, text, neighbour]), range(3))
+        assert [(problem.row, problem.reason) for problem in staged.problems] == [(1, kind.reason)]
+
+
 @given(st.lists(st.text(alphabet="0123456789+-() .\u00a0\u0660\uff10eE#:telx\n\r\t/é", max_size=16), max_size=6))
 def test_the_stage_and_the_single_number_never_differ(texts):
     records = records_of(texts)
@@ -350,7 +412,8 @@ def test_no_text_raises_anything_but_ours(text, region):
 def by_phonenumbers(text, region):
     """What phonenumbers says, with our rules laid over it.
 
-    Nine digits in South Africa, and no mobiles among the geographic codes; invisible marks do not count.
+    Nine digits in South Africa, and no mobiles among the geographic codes; invisible marks do not count; no letters
+    behind the first digit but those of an extension, which here begins with an x.
     """
     text = "".join(" " if char.isspace() else char for char in text if unicodedata.category(char) != "Cf")
     try:
@@ -358,6 +421,9 @@ def by_phonenumbers(text, region):
     except phonenumbers.NumberParseException:
         return None
     if not phonenumbers.is_valid_number(number):
+        return None
+    proper = re.sub(r"x?\W*\d+\W*$", "", text) if number.extension else text
+    if any(map(str.isalpha, re.sub(r"^[^+\uff0b\d]+", "", proper))):
         return None
     national = phonenumbers.national_significant_number(number)
     if number.country_code == 27 and (len(national) != 9 or national.startswith(("19", "50", "52"))):
