@@ -82,6 +82,7 @@ class Reason(enum.StrEnum):
     NOT_MOBILE = "not a mobile number"
     UNASSIGNED = "phone number in no assigned range"
     NEEDS_PHONES = "a phone number outside South Africa, which needs: pip install 'mobiz-async[phones]'"
+    NO_VALUE = "a cell of the sheet holds an error such as #N/A, or a formula that was never calculated"
     RUINED = "phone number ruined by a spreadsheet (written as 2.78E+10)"
     DUPLICATE = "duplicate"
     SUPPRESSED = "on the suppression list"
