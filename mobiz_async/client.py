@@ -379,9 +379,8 @@ class MobizClient:
         intake = intake_of(target, records, asked.number_field, asked)
         identity = asked.identity(target.id, intake.fingerprints())
 
-        chunker = partial(
-            Chunker, records, intake.stage(), chunk_size=asked.chunk_size, max_bytes=asked.max_chunk_bytes
-        )
+        most = asked.max_chunk_bytes
+        chunker = partial(Chunker, records, intake.stage(most), chunk_size=asked.chunk_size, max_bytes=most)
         journal = asked.journal if asked.journal is not None else MemoryJournal(resumable=False)
         with self._operation():
             concurrency = asked.concurrency or self._pace.concurrency

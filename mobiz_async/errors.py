@@ -123,8 +123,11 @@ class InvalidRecordError(MobizError):
 
     def __init__(self, row: int, field: str | None, reason: Reason | str) -> None:
         """Name the record by its row, the field (None for the record itself) and the reason."""
-        if field is not None and _NUMBER_LIKE(field):
-            field = "[number]"  # a file without a header has its first recipient's number for a field name
+        # A file without a header has its first recipient's number or address for a field name.
+        if field is not None and "@" in field:
+            field = "[address]"
+        elif field is not None and _NUMBER_LIKE(field):
+            field = "[number]"
         where = f"record {row:,}" if field is None else f"record {row:,}, field {field!r}"
         super().__init__(f"{where}: {reason}")
         self.row = row

@@ -27,6 +27,8 @@ _LENGTHS = frozenset(range(1, _DIGITS + 1))
 _SHARDS = 4093
 """A prime, so that numbers in steps of a round figure spread as well."""
 _FIRST_SLOTS = 8
+_BITS_OF_TEXT = 10_000
+"""Of a whole number. Python makes no decimal digits of one that is much longer, and JSON cannot hold it."""
 
 
 class _Numbers:
@@ -72,6 +74,10 @@ class _Numbers:
             table[slot] = number
         self._tables[shard] = table
         self._room[shard] = size // 2 - len(old) // 2
+
+
+def _whole(value: int) -> str:
+    return str(value) if value.bit_length() < _BITS_OF_TEXT else hex(value)
 
 
 def dedupe_stage(field: str = "Number") -> Stage:
@@ -125,7 +131,7 @@ class _Dedupe:
         if value is None or value == "":
             return False
         if isinstance(value, int) and not isinstance(value, bool):
-            value = str(value)
+            value = _whole(value)
         if not isinstance(value, str):
             value = (type(value).__name__, repr(value))  # floats, lists: whatever JSON takes, compared as it is written
         elif value.isascii() and value.isdecimal() and value[0] != "0" and len(value) <= _DIGITS:
@@ -172,11 +178,13 @@ class _Suppress:
             text = phones.to_text(value)
             return text if self._normalize is None else self._normalize(text)
         except phones.PhoneNumberError:
-            return str(value).strip()
+            return _whole(value) if isinstance(value, int) else str(value).strip()
 
     def __call__(self, records: list[Any], rows: Sequence[int]) -> Staged:
         try:
             column = list(map(self._column_of, records))
+            if self._normalize is None:
+                "".join(column)  # refuses what is not text yet
             comparable = self._normalized or phones.is_api_column("\n".join(column))
             if comparable and self._suppressed.isdisjoint(column):
                 return Staged(records, rows, [])
@@ -189,7 +197,10 @@ class _Suppress:
         if value is None:
             return None
         try:
-            if value in self._suppressed or (not self._normalized and self._form(value) in self._suppressed):
+            text = isinstance(value, str)
+            if text and value in self._suppressed:
+                return self._field, Reason.SUPPRESSED
+            if not (text and self._normalized) and self._form(value) in self._suppressed:
                 return self._field, Reason.SUPPRESSED
         except ConfigurationError:
             return self._field, Reason.NEEDS_PHONES

@@ -6,7 +6,8 @@ What is let through here:
 
 =========  ============================================================================================================
 msisdn     text of 8 to 15 digits (E.164 has at most 15) that begins with the country code, without ``+``: "27821234567"
-numeric    text of digits with a sign or a decimal point at most ("-12.50"), a whole number, or a finite float
+numeric    text of digits with a sign or a decimal point at most ("-12.50"), a whole number, a finite float, or a
+           ``Decimal`` that is written as such a text (``Decimal("1.50")`` is, ``Decimal("1E+3")`` is not)
 email      text with one ``@`` and no blanks, at most 64 characters before it and 254 in all (RFC 5321). No dot is asked
            for after it: the reference's own example is "email@mobiz"
 text       text of any length; no limit is documented
@@ -21,6 +22,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from operator import attrgetter, itemgetter
 from typing import Any
 
@@ -120,6 +122,8 @@ def _is_numeric(value: object) -> bool:
             return math.isfinite(value)
         case str():
             return _numeric(value) is not None
+        case Decimal():  # a database's NUMERIC; it is written as text
+            return _numeric(str(value)) is not None
     return False
 
 
@@ -151,7 +155,7 @@ class _Column:
     def all_good(self, records: list[Any]) -> bool:
         cells = list(map(self.cell_of, records))
         if self.mixed:
-            cells = [cell for cell in cells if type(cell) is str]
+            cells = [cell for cell in cells if isinstance(cell, str)]  # subclasses too: they are written as texts
         return not cells or self.check(cells)
 
 
@@ -250,7 +254,7 @@ class _Check:
                 return field, Reason.UNKNOWN_FIELD
         for field, kind in self._definition.items():
             value = record.get(field)
-            if value is None or value == "":
+            if value is None or (isinstance(value, str) and not value):
                 if field == self._number_field:
                     return field, Reason.EMPTY if field in record else Reason.MISSING
                 continue

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from mobiz_async.errors import ConfigurationError
+from mobiz_async.errors import ConfigurationError, Reason
 from mobiz_async.recipients.stages import BadRecord
 
 __all__ = ["METADATA_KEY", "Held"]
@@ -18,7 +18,7 @@ __all__ = ["METADATA_KEY", "Held"]
 METADATA_KEY = "mobiz"
 """``attrs.field(metadata={"mobiz": "Number"})`` (or a dataclass's) names the field as the API is to see it."""
 
-Convert = Callable[[Any], dict[Any, Any]]
+Convert = Callable[[Any], dict[Any, Any] | None]
 
 
 class Held:
@@ -27,7 +27,7 @@ class Held:
     def __init__(self, number_field: str | None, common: Mapping[str, Any], rename: Mapping[str, str]) -> None:
         """``number_field`` is what a bare number is (None: a bare number is no record)."""
         self._number_field = number_field
-        self._common = dict(common)
+        self._common = _set_only(dict(common))
         self._rename = dict(rename)
         self._converters: dict[type, Convert | None] = {}
         self._attributes: dict[type, dict[str, str] | None] = {}
@@ -54,20 +54,34 @@ class Held:
             made = [one if one is None else {**self._common, **one} for one in made]
         return made
 
-    def clash(self, record: Any) -> str | None:
-        """Return the name that two fields of a record would have once they are renamed; None where there is none."""
+    def set_only(self, records: list[Any]) -> list[Any]:
+        """Return records as they are held, those that can be dicts as dicts without what is ``msgspec.UNSET``."""
+        made = zip(records, map(self._convert, records), strict=True)
+        return [record if one is None else _set_only(one) for record, one in made]
+
+    def refusal(self, record: Any) -> tuple[str | None, Reason, Any]:
+        """Return why there is no dict of a record: the field at fault, the reason, and the record, as a dict if can be.
+
+        The field is the name that two of them would have once they are renamed.
+        """
         held = self._convert(record)
-        if held is None or not self._rename:
-            return None
-        names = [self._rename.get(key, key) for key in held]
-        return next((name for name in self._rename.values() if names.count(name) > 1), None)
+        if held is None:
+            known = self._converters[type(record)] is not None
+            return None, Reason.NOT_ENCODABLE if known else Reason.NOT_A_RECORD, record
+        names = [self._rename.get(key, key) for key in _set_only(held)]
+        return next(name for name in self._rename.values() if names.count(name) > 1), Reason.SAME_NAME, held
 
     def _renamed(self, record: dict[Any, Any] | None) -> dict[Any, Any] | None:
         if record is None:
             return None
         rename = self._rename.get
         renamed = {rename(key, key): value for key, value in record.items()}
-        return renamed if len(renamed) == len(record) else None  # two of one name: neither is to be dropped
+        if len(renamed) == len(record):
+            return renamed
+        there = _set_only(record)
+        if len(there) < len(record):
+            return self._renamed(there)
+        return None  # two of one name: neither is to be dropped
 
     def _convert(self, record: Any) -> dict[Any, Any] | None:
         kind = type(record)
@@ -96,7 +110,18 @@ class Held:
             return _by_attribute({name: name for name in kind._fields})
         if hasattr(kind, "model_fields") and hasattr(kind, "model_dump"):
             # pydantic, recognised without importing it; its own dump knows secrets, aliases and nested models.
-            return lambda record: record.model_dump(mode="json", by_alias=True)
+            return _dump
+        return None
+
+
+def _set_only(record: dict[Any, Any]) -> dict[Any, Any]:
+    return {field: value for field, value in record.items() if value is not msgspec.UNSET}
+
+
+def _dump(record: Any) -> dict[Any, Any] | None:
+    try:
+        return record.model_dump(mode="json", by_alias=True)  # type: ignore[no-any-return]  # of a class not imported
+    except ValueError:  # it holds what JSON cannot; pydantic's own exception quotes it
         return None
 
 
@@ -128,7 +153,7 @@ def _by_attribute(names: dict[str, str]) -> Convert:
     return convert
 
 
-def _all_attributes(names: dict[str, str]) -> Convert:
+def _all_attributes(names: dict[str, str]) -> Callable[[Any], dict[Any, Any]]:
     wanted = tuple(names.values())
     if len(names) == 1:
         single = attrgetter(*names)

@@ -17,6 +17,7 @@ from mobiz_async.recipients.definition import definition_stage
 from mobiz_async.recipients.phones import normalize_stage
 from mobiz_async.recipients.shape import shape_stage
 from mobiz_async.recipients.stages import Stage, pipeline
+from mobiz_async.recipients.writable import told_first, writable_stage
 
 __all__ = ["Intake"]
 
@@ -29,7 +30,8 @@ class Intake:
     in the field ``dedupe``. None leaves a step out.
 
     Duplicates are compared as they are written by then: without ``region``, ``0821234567`` and ``+27821234567`` are two
-    numbers. What is in ``suppress`` is compared in the API's form even so, and as it is where it is no number.
+    numbers. What is in ``suppress`` is compared in the API's form even so, and as it is where it is no number. A record
+    that cannot be written, or is too large for a request, is nobody's first: one that is good takes its place.
     """
 
     number_field: str = "Number"
@@ -43,11 +45,15 @@ class Intake:
     in_place: bool = False
     """The records are nobody else's, and may be changed instead of copied."""
 
-    def stage(self) -> Stage:
-        """Return the steps as one stage; it remembers what it has seen, so each run needs its own."""
+    def stage(self, max_bytes: int | None = None) -> Stage:
+        """Return the steps as one stage; it remembers what it has seen, so each run needs its own.
+
+        ``max_bytes`` of a body: a larger record will be refused, and must not be what later ones are duplicates of.
+        """
         # Only the definition's check knows what to do with fitted records; they are as good as sent otherwise.
         fitted = self.region is None and self.suppress is None and self.dedupe is None
-        stages = [shape_stage(self.number_field, common=self.common, rename=self.rename, fitted=fitted)]
+        shape = shape_stage(self.number_field, common=self.common, rename=self.rename, fitted=fitted)
+        stages: list[Stage] = []
         if self.region is not None:
             stages.append(
                 normalize_stage(self.number_field, self.region, mobile_only=self.mobile_only, in_place=self.in_place)
@@ -60,8 +66,9 @@ class Intake:
             stages.append(
                 suppression_stage(self.number_field, self.suppress, normalize=normalize, normalized=normalized)
             )
+        stages = [shape, *map(told_first, stages)]
         if self.dedupe is not None:
-            stages.append(dedupe_stage(self.dedupe))
+            stages += [writable_stage(max_bytes), dedupe_stage(self.dedupe)]
         return pipeline(stages)
 
     def fingerprints(self) -> dict[str, str]:

@@ -20,7 +20,7 @@ from mobiz_async.errors import ConfigurationError, Reason
 from mobiz_async.models import MAX_RECORDS_PER_APPEND
 from mobiz_async.recipients import segments
 from mobiz_async.recipients.intake import Intake
-from mobiz_async.recipients.schema import plain
+from mobiz_async.recipients.schema import plain, value_of
 from mobiz_async.recipients.stages import Problem
 from mobiz_async.recipients.values import fault_of
 
@@ -53,10 +53,10 @@ class Preview:
 
     ``requests`` and ``bytes`` are the bodies to be posted. ``messages`` are the good records with a text, ``segments``
     the SMS they make, ``encodings`` how many are GSM-7 and UCS-2, ``forced_by`` how many a character pushed into UCS-2
-    (the first such character of each). ``cost`` is segments times the price, None without a price. ``countries`` counts
-    good numbers by region: "ZA"; "GB (+44)", the main one, where regions share a code; "other" where it is not known,
-    which without the extra ``phones`` is all but South Africa. ``prefixes`` counts them by the country code and two
-    digits more. ``bad`` are the first bad rows.
+    (the first such character of each). ``cost`` is segments times the price, None without a price, or where no record
+    has a text. ``countries`` counts good numbers by region: "ZA"; "GB (+44)", the main one, where regions share a code;
+    "other" where it is not known, which without the extra ``phones`` is all but South Africa. ``prefixes`` counts them
+    by the country code and two digits more. ``bad`` are the first bad rows.
     """
 
     read: int
@@ -118,7 +118,7 @@ def preview(
         definition=definition,
         suppress=suppress,
         dedupe=dedupe,
-    ).stage()
+    ).stage(max_chunk_bytes)
     books = _Books(number_field, message_field, chunk_size, max_chunk_bytes, first_bad)
     source = iter(records)
     read = 0
@@ -167,18 +167,18 @@ class _Books:
                 self._bad.append(BadRow(problem.row, problem.field, problem.reason))
 
     def count(self, records: list[Any], rows: Sequence[int]) -> None:
-        for record, row in zip(plain(records), rows, strict=True):
+        for record, row in zip(records, rows, strict=True):
             try:
                 size = len(encode(record))
             except ENCODING_ERRORS:
-                self.hold_back([Problem(row, *(fault_of(record) or (None, Reason.NOT_ENCODABLE)))])
+                self.hold_back([Problem(row, *(fault_of(*plain([record])) or (None, Reason.NOT_ENCODABLE)))])
                 continue
             if not self._fill(size + 1):
                 self.hold_back([Problem(row, None, Reason.TOO_LARGE)])
                 continue
             self._good += 1
-            self._starts[str(record.get(self._number_field))[:_PREFIX]] += 1
-            message = record.get(self._message_field)
+            self._starts[str(value_of(record, self._number_field))[:_PREFIX]] += 1
+            message = value_of(record, self._message_field)
             if isinstance(message, str) and message:
                 self._count_message(message)
 
@@ -216,7 +216,7 @@ class _Books:
             segments=self._segments,
             encodings=_by_count(self._encodings),
             forced_by=_by_count(self._forced_by),
-            cost=None if price is None else price * self._segments,
+            cost=price * self._segments if price is not None and self._messages else None,
             countries=_by_count(countries),
             prefixes=_by_count(prefixes),
             bad=tuple(self._bad),

@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar, Union
 
 import msgspec
 
-__all__ = ["HARMLESS", "Fitted", "Schema", "plain"]
+__all__ = ["HARMLESS", "Fitted", "Schema", "plain", "value_of"]
 
 HARMLESS = frozenset({str, int, bool, float, type(None)})
 """Kinds of value that JSON has a form of its own for. (A float may still be none: see ``shape``.)"""
@@ -31,6 +31,7 @@ _MOST_CHANGES = 16
 """How often a schema may be widened: a source whose fields change all the time is better off without one."""
 _ORDERS_KEPT = 1000
 _convert = msgspec.convert
+_asdict = msgspec.structs.asdict
 
 
 class Fitted(msgspec.Struct):
@@ -40,11 +41,30 @@ class Fitted(msgspec.Struct):
     """Field -> the attribute that holds it."""
     __kinds__: ClassVar[Mapping[str, frozenset[type]]]
     """Field -> what it may hold; ``UnsetType`` among them where a record may go without it."""
+    __gaps__: ClassVar[bool]
+    """Whether a record may go without one of them."""
 
 
 def plain(records: list[Any]) -> list[Any]:
     """Return fitted records as dicts, and any others as they are."""
-    return [msgspec.to_builtins(record) if isinstance(record, Fitted) else record for record in records]
+    return [_as_dict(record) if isinstance(record, Fitted) else record for record in records]
+
+
+def _as_dict(record: Fitted) -> dict[str, Any]:
+    # Not by msgspec.to_builtins: it raises for subclasses of str, which fit, and of enums it makes something else.
+    values = _asdict(record).values()
+    made = dict(zip(record.__struct_encode_fields__, values))  # noqa: B905  as many, and strict takes a third longer
+    if record.__gaps__:
+        made = {field: value for field, value in made.items() if value is not msgspec.UNSET}
+    return made
+
+
+def value_of(record: Any, field: str) -> Any:
+    """Return what a record has in ``field``, be it fitted or a dict; None where it has not."""
+    if not isinstance(record, Fitted):
+        return record.get(field)
+    value = getattr(record, record.__attributes__.get(field, ""), None)
+    return None if value is msgspec.UNSET else value
 
 
 class Schema:
@@ -101,7 +121,7 @@ class Schema:
         fitted = self.fit(records)
         if fitted is not None:
             return fitted
-        return [record if self._orders.get(tuple(record)) else self._arranged(record) for record in records]
+        return [record if self._orders.get(tuple(record)) else self.arranged(record) for record in records]
 
     def note(self, records: Iterable[dict[Any, Any]]) -> None:
         """Give the fields of records that are not known yet their places, behind those that are."""
@@ -125,7 +145,8 @@ class Schema:
         places = list(map(self._place, fields))
         return places == sorted(places)
 
-    def _arranged(self, record: dict[str, Any]) -> dict[str, Any]:
+    def arranged(self, record: dict[Any, Any]) -> dict[Any, Any]:
+        """Return a record, which is noted, with its fields in order."""
         return dict(sorted(record.items(), key=lambda item: self._place(item[0])))
 
     def _slice_of(self, names: Mapping[str, str] | None) -> Any:
@@ -134,6 +155,7 @@ class Schema:
         if not kinds or not all(kinds.values()) or not set().union(*kinds.values()) <= _FITTING:
             return None
         fields = sorted(kinds, key=self._place)
+        gaps = any(msgspec.UnsetType in each for each in kinds.values())
         if names is not None:
             attributes = {field: name for name, field in names.items()}
         else:
@@ -143,7 +165,7 @@ class Schema:
                 "Record",
                 [self._member(attributes[field], field, kinds[field]) for field in fields],
                 bases=(Fitted,),
-                namespace={"__attributes__": attributes, "__kinds__": kinds},
+                namespace={"__attributes__": attributes, "__kinds__": kinds, "__gaps__": gaps},
                 rename={attributes[field]: field for field in fields},
                 forbid_unknown_fields=True,
                 kw_only=True,

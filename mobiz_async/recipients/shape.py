@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from itertools import chain
 from operator import itemgetter
 from typing import Any
+
+from msgspec import UnsetType
 
 from mobiz_async.errors import Reason
 from mobiz_async.recipients.held import METADATA_KEY, Held
@@ -22,6 +25,10 @@ from mobiz_async.recipients.values import fault_of
 __all__ = ["METADATA_KEY", "shape_stage"]
 
 _values = dict.values
+_EMPTY = frozenset({"", None, False, True})
+"""What is no number. (0 and 1 are equal to two of them; the closer look that follows knows them apart.)"""
+_NUMBERS = (str, int, float, Decimal)
+"""Kinds that the number may be of; subclasses too."""
 
 
 def shape_stage(
@@ -33,9 +40,10 @@ def shape_stage(
 ) -> Stage:
     """Return the stage that makes records into dicts and refuses what JSON would garble.
 
-    ``number_field`` must be present and not empty in each record (None: not asked for, as with triggers, whose columns
-    the engagement names). ``common`` holds fields for every record, which its own fields override. ``rename`` maps
-    names the records use to names the API is to see; a record that would have two fields of one name is refused.
+    ``number_field`` must be present in each record, not empty, and text or a number (None: not asked for, as with
+    triggers, whose columns the engagement names). A field that is ``msgspec.UNSET`` is not there. ``common`` holds
+    fields for every record, which its own fields override. ``rename`` maps names the records use to names the API is to
+    see; a record that would have two fields of one name is refused.
     ``fitted``: hand on ``Fitted`` records where the source allows, and all of them with their fields in the order of
     the schema.
     """
@@ -51,6 +59,7 @@ class _Shape:
 
     def __call__(self, records: list[Any], rows: Sequence[int]) -> Staged:
         problems: list[Problem] = []
+        given, given_rows = records, rows
         kinds = set(map(type, records))
         if kinds != {dict} or not self._held.as_they_are:
             fit = self._fit_instances(records, kinds)
@@ -65,20 +74,26 @@ class _Shape:
         fit = self._schema.fit(records)
         if fit is not None:
             return Staged(fit if self._fitted else records, rows, problems)
+        kinds = set(map(type, chain.from_iterable(map(_values, records))))
+        if UnsetType in kinds:
+            return self(self._held.set_only(given), given_rows)
         if self._fitted:
             # Of the bad ones as well: whether they are told apart here or by the encoder depends on their slice.
             self._schema.note(records)
-        if _all_good(records, self._number_field):
+        if _all_good(records, kinds, self._number_field):
             self._schema.learn(records)
         else:
-            records, rows, unfit = only_good(records, rows, lambda record: _diagnose(record, self._number_field))
+            records, rows, unfit = only_good(records, rows, self._diagnose)
             problems += unfit
         return Staged(self._schema.in_order(records) if self._fitted else records, rows, problems)
 
+    def _diagnose(self, record: dict[Any, Any]) -> tuple[str | None, Reason] | None:
+        # Of several faults the first is told, in the order that the encoder would meet them in.
+        return _diagnose(self._schema.arranged(record) if self._fitted else record, self._number_field)
+
     def _unmade(self, record: Any, row: int) -> Problem:
         if not isinstance(record, BadRecord):
-            clash = self._held.clash(record)
-            return Problem(row, clash, Reason.NOT_A_RECORD if clash is None else Reason.SAME_NAME, record)
+            return Problem(row, *self._held.refusal(record))
         # What is kept to be mended looks like any other record held back: renamed, with the common fields.
         cells = self._held.dicts([dict(record.cells)], {dict})[0] or record.cells if record.cells else None
         return Problem(row, record.field, record.reason, cells)
@@ -95,18 +110,18 @@ class _Shape:
 # A slice is looked at as a whole, at C speed, and only where that finds something record by record.
 
 
-def _all_good(records: list[dict[Any, Any]], number_field: str | None) -> bool:
+def _all_good(records: list[dict[Any, Any]], kinds: set[type], number_field: str | None) -> bool:
+    """Return whether all are good; ``kinds`` are those of their values. False only means that a closer look is due."""
+    if not kinds <= HARMLESS:
+        return False
     try:
         fields = set().union(*records)
         "".join(fields).encode()  # which refuses anything that is not text, and half a surrogate pair
-        if number_field is not None:
-            numbers = map(itemgetter(number_field), records)
-            if not all(map(str, map(_not_null, numbers))):
-                return False
+        if number_field is not None and not _EMPTY.isdisjoint(map(itemgetter(number_field), records)):
+            return False
     except (TypeError, KeyError, UnicodeEncodeError):
         return False
-    kinds = set(map(type, chain.from_iterable(map(_values, records))))
-    return kinds <= HARMLESS and (float not in kinds or _all_finite(records, fields))
+    return float not in kinds or _all_finite(records, fields)
 
 
 def _all_finite(records: Iterable[Mapping[str, Any]], fields: Iterable[str]) -> bool:
@@ -117,16 +132,17 @@ def _finite(record: Mapping[str, Any], fields: Iterable[str]) -> bool:
     return all(math.isfinite(value) for field in fields if type(value := record.get(field)) is float)
 
 
-def _not_null(value: object) -> object:
-    return "" if value is None or value is False or value is True else value
-
-
 def _diagnose(record: dict[Any, Any], number_field: str | None) -> tuple[str | None, Reason] | None:
     if not all(isinstance(key, str) for key in record):
         return None, Reason.KEY_NOT_TEXT
-    if number_field is not None:
-        if number_field not in record:
-            return number_field, Reason.MISSING
-        if _not_null(record[number_field]) == "":
-            return number_field, Reason.EMPTY
-    return fault_of(record)
+    if number_field is None:
+        return fault_of(record)
+    if number_field not in record:
+        return number_field, Reason.MISSING
+    number = record[number_field]
+    if number is None or isinstance(number, bool) or (isinstance(number, str) and not number):
+        return number_field, Reason.EMPTY
+    fault = fault_of(record)
+    if fault is None and not isinstance(number, _NUMBERS):
+        return number_field, Reason.NOT_A_NUMBER
+    return fault

@@ -39,8 +39,10 @@ def value_problem(value: Any) -> Reason | None:
     match value:
         case str():
             return _encoding_problem(value)
-        case float() | Decimal():
+        case float():
             return None if math.isfinite(value) else Reason.NOT_FINITE
+        case Decimal():  # math would raise for some, and make infinite floats of others
+            return None if value.is_finite() else Reason.NOT_FINITE
         case bytes() | bytearray() | memoryview():
             return Reason.BINARY
         case Mapping():
@@ -59,7 +61,7 @@ def _first_problem(values: Iterable[Any]) -> Reason | None:
 
 
 def _held_by(value: Any) -> Iterable[Any]:
-    """Return what an instance that the encoder writes as an object holds."""
+    """Return what an instance that the encoder writes as an object holds; it leaves out what is not set."""
     kind = type(value)
     names: Iterable[str] = ()
     if isinstance(value, msgspec.Struct):
@@ -68,7 +70,8 @@ def _held_by(value: Any) -> Iterable[Any]:
         names = (field.name for field in attrs.fields(kind))
     elif dataclasses.is_dataclass(kind):
         names = (field.name for field in dataclasses.fields(kind))
-    return (getattr(value, name) for name in names if hasattr(value, name))
+    held = (getattr(value, name, msgspec.UNSET) for name in names)
+    return (one for one in held if one is not msgspec.UNSET)
 
 
 def _encoding_problem(value: Any) -> Reason | None:

@@ -128,3 +128,10 @@ def test_an_error_about_a_record_names_its_place_and_the_reason(error: MobizErro
 
 def test_every_kind_is_documented() -> None:
     assert [kind.__name__ for kind in KINDS if not inspect.getdoc(kind)] == []
+
+
+def test_an_address_for_a_field_name_is_not_shown() -> None:
+    """A file without a header has its first recipient's for one."""
+    error = InvalidRecordError(1, "thandi82@example.com", Reason.MISSING)
+
+    assert (error.field, str(error)) == ("[address]", "record 1, field '[address]': missing")

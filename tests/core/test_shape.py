@@ -60,6 +60,18 @@ class Model:
         return dict(GOOD)
 
 
+class Broken:
+    model_fields: Any = types.MappingProxyType({})
+
+    def model_dump(self, *, mode: str, by_alias: bool) -> dict[str, Any]:
+        raise ValueError("invalid utf-8 in 0821234567")
+
+
+class Optional(msgspec.Struct):
+    Message: str | msgspec.UnsetType = msgspec.UNSET
+    Number: str = NUMBER
+
+
 @attrs.frozen
 class Single:
     Number: str
@@ -183,6 +195,16 @@ BAD = [
     ("bytes in a nested instance", {"Number": NUMBER, "Tags": Single(b"y")}, "Tags", Reason.BINARY),
     ("an object", {"Number": NUMBER, "Tags": object()}, "Tags", Reason.NOT_ENCODABLE),
     ("half a surrogate pair", {"Number": NUMBER, "Tags": ["\ud83d"]}, "Tags", Reason.NOT_ENCODABLE),
+    ("a list for a number", {"Number": [NUMBER]}, "Number", Reason.NOT_A_NUMBER),
+    ("an object for a number", {"Number": {"a": 1}}, "Number", Reason.NOT_A_NUMBER),
+    ("a date for a number", {"Number": dt.date(2027, 1, 1)}, "Number", Reason.NOT_A_NUMBER),
+    ("bytes for a number", {"Number": b"27"}, "Number", Reason.BINARY),
+    ("a number that is not set", {"Number": msgspec.UNSET}, "Number", Reason.MISSING),
+    ("a decimal that is no number", {"Number": NUMBER, "Amount": decimal.Decimal("NaN")}, "Amount", Reason.NOT_FINITE),
+    ("a signalling one", {"Number": NUMBER, "Amount": decimal.Decimal("sNaN")}, "Amount", Reason.NOT_FINITE),
+    ("a signalling number", {"Number": decimal.Decimal("sNaN")}, "Number", Reason.NOT_FINITE),
+    ("an infinite decimal", {"Number": NUMBER, "Amount": decimal.Decimal("-Inf")}, "Amount", Reason.NOT_FINITE),
+    ("what its class cannot dump", Broken(), None, Reason.NOT_ENCODABLE),
     ("a reader's bad row", BadRecord("Number", Reason.RAGGED), "Number", Reason.RAGGED),
 ]
 
@@ -224,6 +246,8 @@ def test_a_record_that_contains_itself_is_refused() -> None:
         "",
         "emoji 🎉",
         decimal.Decimal("1.50"),
+        decimal.Decimal("1E+400"),
+        [Optional()],
         dt.datetime(2027, 1, 1, tzinfo=dt.UTC),
         dt.date(2027, 1, 1),
         uuid.UUID(int=5),
@@ -240,7 +264,39 @@ def test_what_json_can_hold_may_be_a_fields_value(value: Any) -> None:
     assert json.loads(encode(staged.records[0]))["Number"] == NUMBER
 
 
-@pytest.mark.parametrize("number", [27821234567, 27821234567.0])
+def test_a_field_that_is_not_set_is_left_out() -> None:
+    records = [Optional("hi"), Optional(), {"Number": NUMBER, "Message": msgspec.UNSET}, {"Number": NUMBER}]
+    expected = [GOOD, {"Number": NUMBER}, {"Number": NUMBER}, {"Number": NUMBER}]
+    for fitted in (False, True):
+        whole = shape_stage("Number", fitted=fitted)(records, range(4))
+        alone = [shape_stage("Number", fitted=fitted)([record], range(1)) for record in records]
+
+        assert plain(whole.records) == [one for staged in alone for one in plain(staged.records)] == expected
+        assert [*whole.problems, *(problem for staged in alone for problem in staged.problems)] == []
+
+
+def test_a_field_that_is_not_set_leaves_the_common_one_and_clashes_with_none() -> None:
+    common = {"Message": "all", "From": msgspec.UNSET}
+    assert stage(Optional(), common=common).records == [{"Message": "all", "Number": NUMBER}]
+
+    clash = {"cell": NUMBER, "Number": msgspec.UNSET}
+    assert stage(clash, rename={"cell": "Number"}).records == [{"Number": NUMBER}]
+
+
+def test_a_number_that_no_text_can_be_made_of_ends_nothing() -> None:
+    """Python refuses to write a whole number of more than 4,300 digits; so does the encoder, which tells of it."""
+    huge = {"Number": 10**5000}
+
+    assert stage(huge).records == [huge]
+
+
+def test_an_instance_that_cannot_be_renamed_is_held_back_as_a_dict() -> None:
+    pair = stage(Person(NUMBER), rename={"Message": "Number"}).problems[0]
+
+    assert (pair.reason, pair.record) == (Reason.SAME_NAME, {"Number": NUMBER, "Message": "hi"})
+
+
+@pytest.mark.parametrize("number", [27821234567, 27821234567.0, decimal.Decimal(27821234567), 0, 1])
 def test_a_number_may_be_a_number(number: float) -> None:
     assert stage({"Number": number}).problems == []
 

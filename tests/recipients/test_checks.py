@@ -1,6 +1,7 @@
 """Checks against a list's definition, duplicates, and opted-out numbers."""
 
 import random
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -58,6 +59,8 @@ def test_fields_other_than_the_number_may_be_missing(records):
         ("ContactId", True, Reason.NOT_NUMERIC),
         ("ContactId", float("inf"), Reason.NOT_NUMERIC),
         ("ContactId", [1], Reason.NOT_NUMERIC),
+        ("ContactId", Decimal("1E+3"), Reason.NOT_NUMERIC),
+        ("ContactId", Decimal("NaN"), Reason.NOT_NUMERIC),
         ("Email", "a", Reason.NOT_EMAIL),
         ("Email", "@b", Reason.NOT_EMAIL),
         ("Email", "a@", Reason.NOT_EMAIL),
@@ -93,6 +96,8 @@ def test_a_missing_number_is_told_whatever_the_other_records_have():
         ("ContactId", ""),
         ("ContactId", 5),
         ("ContactId", 2.5),
+        ("ContactId", Decimal("1.50")),
+        ("ContactId", Decimal(-3)),
         ("Email", "O'Neil+sms@example.co.za"),
         ("Email", "jos\u00e9@b\u00fccher.example"),
         ("Email", "a" * 64 + "@b"),
@@ -226,6 +231,25 @@ def test_numbers_that_were_normalised_before_are_compared_as_they_are():
     records = numbers(["447911123456", "447911123457"])
     assert found(stage(records, range(1, 3))) == {1: ("Number", Reason.SUPPRESSED)}
     assert stage(records[1:], range(2, 3)).records == records[1:]
+
+
+@pytest.mark.parametrize("odd", [["27821234567"], {"a": 1}, 10**5000, Decimal("sNaN"), b"x"], ids=type)
+@pytest.mark.parametrize("normalized", [True, False])
+def test_what_is_no_number_is_on_no_list_and_ends_nothing(odd, normalized):
+    stage = suppression_stage("Number", ["27821234567"], normalized=normalized)
+    staged = stage(numbers([odd, "27821234567"]), range(1, 3))
+    assert found(staged) == {2: ("Number", Reason.SUPPRESSED)}
+
+
+def test_a_number_is_on_the_list_as_text_and_as_a_whole_number():
+    for normalize in (None, phones.normalize):
+        stage = suppression_stage("Number", ["27821234567"], normalize=normalize)
+        assert set(found(stage(numbers([27821234567, "27821234567"]), range(1, 3)))) == {1, 2}
+        assert set(found(stage(numbers([27821234567]), range(1, 2)))) == {1}
+
+
+def test_numbers_that_no_text_can_be_made_of_are_compared_too():
+    assert len(kept(dedupe_stage(), [10**5000, 10**5000, 10**5001])) == 2
 
 
 def test_values_of_other_fields_can_be_suppressed_as_they_are():

@@ -227,7 +227,7 @@ def test_what_a_source_could_not_make_is_never_a_record() -> None:
     assert (staged.records, [problem.reason for problem in staged.problems]) == ([], [Reason.RAGGED])
 
 
-@pytest.mark.parametrize("name", ["__kinds__", "__attributes__", "__class__x"])
+@pytest.mark.parametrize("name", ["__kinds__", "__attributes__", "__gaps__", "__class__x"])
 def test_instances_with_unusual_attributes_are_records_all_the_same(name) -> None:
     kind = dataclasses.make_dataclass("Odd", [("Number", str), (name, str)])
     stage = shape_stage("Number", fitted=True)
