@@ -11,15 +11,19 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any
+from decimal import Decimal
+from math import isfinite
+from typing import Any, cast
 
 import attrs
 
-from mobiz_async.errors import ConfigurationError
+from mobiz_async.errors import ConfigurationError, Reason
 
 __all__ = [
     "NO_HEADER",
     "FieldSource",
+    "UnfitError",
+    "as_text",
     "build_from_mappings",
     "build_from_rows",
     "field_sources",
@@ -166,6 +170,46 @@ def _compiled(
     return build
 
 
+class UnfitError(TypeError):
+    """A value has no place in a text; ``reason`` says why."""
+
+    def __init__(self, reason: Reason) -> None:
+        """Take the reason."""
+        super().__init__(reason.value)
+        self.reason = reason
+
+
 def as_text(value: object) -> str:
-    """Return ``value`` as a template shows it: nothing for null."""
-    return "" if value is None else str(value)
+    """Return ``value`` as a template shows it, which is how a spreadsheet writes it: nothing for null, TRUE, 1234, 0.5.
+
+    Raises:
+        UnfitError: it is neither text, a number, a boolean nor null: people would be sent a Python spelling of it.
+
+    """
+    kind = type(value)  # by far the quickest way, and there is one call for each value
+    if kind is str:
+        return cast("str", value)
+    if value is None:
+        return ""
+    if kind is int:
+        return str(value)
+    return _other_as_text(value)
+
+
+def _other_as_text(value: object) -> str:
+    match value:
+        case bool():
+            return "TRUE" if value else "FALSE"
+        case float():
+            return _float_as_text(value)
+        case bytes():
+            raise UnfitError(Reason.BINARY)
+        case _:
+            raise UnfitError(Reason.NOT_TEXT)
+
+
+def _float_as_text(value: float) -> str:
+    if not isfinite(value):
+        raise UnfitError(Reason.NOT_FINITE)
+    text = repr(value or 0.0)  # minus nought is nought
+    return (format(Decimal(text), "f") if "e" in text else text).removesuffix(".0")

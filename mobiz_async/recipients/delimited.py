@@ -11,7 +11,7 @@ from typing import Any
 
 from mobiz_async.errors import ConfigurationError, Reason
 from mobiz_async.recipients.columns import build_from_rows, field_sources
-from mobiz_async.recipients.files import BrokenFile, SourceFileError, not_utf8
+from mobiz_async.recipients.files import BLOCK, BrokenFile, SourceFileError, not_utf8
 from mobiz_async.recipients.phones import RUINED
 from mobiz_async.recipients.stages import BadRecord
 from mobiz_async.recipients.tables import (
@@ -28,7 +28,7 @@ from mobiz_async.recipients.tables import (
 __all__ = ["open_delimited"]
 
 DELIMITERS = ",;\t|"
-_SEPARATOR_LINE = re.compile(rb"sep=([\x01-\x09\x20-\x7e])\r?\n", re.IGNORECASE)
+_SEPARATOR_LINE = re.compile(rb"sep=([\x01-\x09\x20-\x7e])(?:\r\n?|\n)", re.IGNORECASE)
 """What Excel writes before the header where the list separator is not the comma."""
 _SNIFFED_ROWS = 20
 _LINE_END = re.compile(r"\r\n?|\n")
@@ -44,9 +44,10 @@ def open_delimited(name: str, blocks: Iterator[bytes], options: TableOptions) ->
         ConfigurationError: the mapping names a column that is not there.
 
     """
+    beginning = _Beginning(blocks)
     fault: BrokenFile | None = None
     try:
-        header, delimiter, block = _beginning(next(blocks, b""), options)
+        header, delimiter = beginning.read(options)
     except UnicodeDecodeError as error:
         fault = not_utf8(error)
     except BrokenFile as error:
@@ -56,28 +57,85 @@ def open_delimited(name: str, blocks: Iterator[bytes], options: TableOptions) ->
     if not header:
         return Table((), iter(()))
     reader = _Reader(name, checked_header(name, header), delimiter, options)
-    return Table(reader.fields, reader.slices(chain([block], blocks)))
+    return Table(reader.fields, reader.slices(beginning.rest()))
 
 
-def _beginning(block: bytes, options: TableOptions) -> tuple[tuple[str, ...], str, bytes]:
-    """Return the header, the delimiter, and what of the first block comes after them."""
-    delimiter = options.delimiter
-    if separator := _SEPARATOR_LINE.match(block):
-        delimiter = delimiter or separator[1].decode()
-        block = block[separator.end() :]
-    delimiter = delimiter or _sniff(block)
-    if len(delimiter) != 1:
-        raise ConfigurationError("a delimiter is one character")
-    header = options.header
-    if header is None:
-        header, block = _read_header(block, delimiter)
-    return header, delimiter, block
+class _Beginning:
+    """The first rows of a file, in however small blocks they come: what they say depends on the file alone."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
+        self._text = b""
+        """What was taken of ``blocks`` and is no header: whole lines, without blank ones before them."""
+        self._fault: BrokenFile | None = None
+
+    def read(self, options: TableOptions) -> tuple[tuple[str, ...], str]:
+        """Return the header, empty where the file is, and the delimiter."""
+        self._fill(0)
+        delimiter = options.delimiter
+        if separator := _SEPARATOR_LINE.match(self._text):
+            delimiter = delimiter or separator[1].decode()
+            self._text = self._text[separator.end() :].lstrip(b"\r\n")
+            self._fill(0)
+        if delimiter is None:
+            self._fill(_SNIFFED_ROWS)
+            delimiter = _sniff(self._text)
+        if len(delimiter) != 1:
+            raise ConfigurationError("a delimiter is one character")
+        return options.header or self._header(delimiter), delimiter
+
+    def _fill(self, lines: int) -> None:
+        """Take what is not blank, and as many lines if there are; bounded, as no line need ever end."""
+        while (not self._text or (self._text.count(b"\n") < lines and len(self._text) < BLOCK)) and self._more():
+            pass
+
+    def rest(self) -> Iterator[bytes]:
+        """Yield the blocks after the header."""
+        yield self._text
+        if self._fault is not None:
+            raise self._fault
+        yield from self._blocks
+
+    def _more(self) -> bool:
+        """Take one more block; return False where there is none, for whatever reason."""
+        try:
+            block = next(self._blocks, b"") if self._fault is None else b""
+        except BrokenFile as fault:
+            self._fault, block = fault, b""
+        self._text = (self._text + block).lstrip(b"\r\n")
+        return bool(block)
+
+    def _header(self, delimiter: str) -> tuple[str, ...]:
+        """Take the first row, which in quotes may go on over many lines."""
+        while True:
+            lines = self._text.splitlines(keepends=True)
+            reader = csv.reader(map(bytes.decode, lines), delimiter=delimiter, strict=True)
+            try:
+                header = next(reader, [])
+            except csv.Error as error:
+                if "end of data" in str(error) and self._up_to_a_quote():
+                    continue
+                raise self._fault or BrokenFile("the quotes do not pair") from None
+            if not header and self._fault is not None:
+                raise self._fault
+            self._text = b"".join(lines[reader.line_num :])
+            return tuple(header)
+
+    def _up_to_a_quote(self) -> bool:
+        """Take blocks until one has a quote, which may close the one that is open."""
+        while (taken := len(self._text)) <= BLOCK and self._more():
+            if b'"' in self._text[taken:]:
+                return True
+        return False
 
 
-def _sniff(block: bytes) -> str:
+def _sniff(text: bytes) -> str:
     """Return the delimiter that cuts the first rows into the most equal cells."""
     best, best_score = DELIMITERS[0], (0, 0)
-    sample = [line.decode(errors="replace") for line in block.splitlines(keepends=True)[:_SNIFFED_ROWS]]
+    lines = text[:BLOCK].splitlines(keepends=True)
+    if len(text) > BLOCK and len(lines) > 1 and not lines[-1].endswith((b"\n", b"\r")):
+        del lines[-1]  # it is cut
+    sample = [line.decode(errors="replace") for line in lines[:_SNIFFED_ROWS]]
     for delimiter in DELIMITERS:
         try:
             rows = list(filter(None, csv.reader(sample, delimiter=delimiter)))
@@ -88,17 +146,6 @@ def _sniff(block: bytes) -> str:
         if score > best_score:
             best, best_score = delimiter, score
     return best
-
-
-def _read_header(block: bytes, delimiter: str) -> tuple[tuple[str, ...], bytes]:
-    """Return the first row that is not blank, and what comes after it."""
-    lines = block.splitlines(keepends=True)
-    reader = csv.reader(map(bytes.decode, lines), delimiter=delimiter, strict=True)
-    try:
-        header = next(filter(None, reader), [])
-    except csv.Error:
-        raise BrokenFile("the quotes do not pair") from None
-    return tuple(header), b"".join(lines[reader.line_num :])
 
 
 class _Reader:
@@ -116,10 +163,10 @@ class _Reader:
             if source.template is None and source.field in options.phone_fields
         ]
         self._row = 0
-        self._lines_seen = 0
         self._lines: list[bytes] = []
+        """The lines that the parser has been given, from those of this slice on."""
         self._lines_before = 0
-        """Lines in the blocks before that of ``_lines``."""
+        """How many it was given before them."""
         self._raw_at = raw_column(header)
         self._suspicious = self._raw_at is not None
         """Whether each row is to be looked at, for a NUL or for what a file of rejects says of it."""
@@ -135,6 +182,9 @@ class _Reader:
                     return
                 self._suspect(block)
                 lines = list(filter(None, block.splitlines()))
+                if len(block) > csv.field_size_limit() and max(map(len, lines)) > csv.field_size_limit():
+                    yield from self._parsed(chain([block], blocks))  # which knows how long a cell may be
+                    return
                 for start in range(0, len(lines), SLICE):
                     yield from self._read(self._split(lines[start : start + SLICE]))
         except BrokenFile as error:
@@ -153,9 +203,10 @@ class _Reader:
         while True:
             before = self._row
             yield from self._read(islice(reader, SLICE), reader)
-            if self._row == before and reader.line_num == self._lines_seen:
+            if self._row == before and reader.line_num == self._lines_before:
                 return
-            self._lines_seen = reader.line_num
+            del self._lines[: reader.line_num - self._lines_before]
+            self._lines_before = reader.line_num
 
     def _read(self, rows: Iterable[list[str]], reader: Any = None) -> Iterator[list[Any]]:
         """Yield the records of ``rows`` and, where one cannot be read, those before it first.
@@ -164,7 +215,7 @@ class _Reader:
         """
         read: list[list[str]] = []
         fault: BrokenFile | None = None
-        malformed = False
+        raw: str | None = None
         try:
             # extend() keeps the rows that came before an exception; list() would lose them.
             read.extend(rows)
@@ -173,11 +224,11 @@ class _Reader:
         except UnicodeDecodeError as error:
             fault = not_utf8(error)
         except csv.Error as error:
-            fault = _fatal(str(error))
-            malformed = fault is None
+            raw = self._lines_after(read, reader.line_num)
+            fault = _fatal(str(error), raw)
         made = self._made(read)
-        if malformed:
-            made.append(BadRecord(None, Reason.MALFORMED, {RAW_COLUMN: self._lines_after(read, reader.line_num)}))
+        if raw is not None and fault is None:
+            made.append(BadRecord(None, Reason.MALFORMED, {RAW_COLUMN: raw}))
             self._row += 1
         yield made
         if fault is not None:
@@ -186,15 +237,14 @@ class _Reader:
     def _lines_after(self, read: list[list[str]], last: int) -> str:
         """Return the lines up to number ``last`` that come after the rows read of this slice."""
         taken = sum(1 + sum(len(_LINE_END.findall(cell)) for cell in row) for row in read)
-        first = max(self._lines_seen + taken - self._lines_before, 0)
-        return b"".join(self._lines[first : last - self._lines_before]).decode().rstrip("\r\n")
+        return b"".join(self._lines[taken : last - self._lines_before]).decode().rstrip("\r\n")
 
     def _suspected_lines(self, blocks: Iterator[bytes]) -> Iterator[list[bytes]]:
         for block in blocks:
             self._suspect(block)
-            self._lines_before += len(self._lines)
-            self._lines = block.splitlines(keepends=True)
-            yield self._lines
+            lines = block.splitlines(keepends=True)
+            self._lines += lines
+            yield lines
 
     def _suspect(self, block: bytes) -> None:
         """From the first block on that holds a NUL, look at each row."""
@@ -244,14 +294,14 @@ class _Reader:
     def _line_of(self, row: list[str]) -> str:
         """Return a row as a line of the file, with quotes where it needs them."""
         line = io.StringIO(newline="")
-        csv.writer(line, delimiter=self._delimiter, lineterminator="").writerow(row)
-        return line.getvalue()
+        csv.writer(line, delimiter=self._delimiter, lineterminator="\r\n").writerow(row)
+        return line.getvalue().removesuffix("\r\n")
 
 
-def _fatal(message: str) -> BrokenFile | None:
-    """Return the fault where the parser cannot find the next row, None where it can."""
+def _fatal(message: str, raw: str) -> BrokenFile | None:
+    """Return the fault where the parser cannot find the next row, None where it can: after ``raw``."""
     if "end of data" in message:
         return BrokenFile("a quote is opened and never closed")
-    if "field limit" in message:
+    if "field limit" in message and raw.count('"') % 2:  # its last line ends within quotes
         return BrokenFile(f"a cell is longer than {csv.field_size_limit():,} characters; is a quote never closed?")
     return None

@@ -7,21 +7,31 @@ it have been handed over, so that whoever counts rows knows which row it hit.
 from __future__ import annotations
 
 import codecs
-import contextlib
 import gzip
 import io
 import os
+import re
+import stat
 import sys
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, cast
 
 import attrs
 
 from mobiz_async.errors import ConfigurationError, MobizError
 
-__all__ = ["MAX_LINE", "BinaryFile", "BrokenFile", "SourceFileError", "line_blocks", "not_utf8", "open_binary"]
+__all__ = [
+    "MAX_LINE",
+    "BinaryFile",
+    "BrokenFile",
+    "SourceFileError",
+    "line_blocks",
+    "not_utf8",
+    "open_binary",
+    "text_of_head",
+]
 
 BLOCK = 1 << 16
 """Bytes read at once."""
@@ -31,6 +41,10 @@ MAX_LINE = 1 << 20
 
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
+_LONGEST_MAGIC = 8
+"""Bytes by which a kind of file is known, at most: those of an old Excel file."""
+_BEGUN = re.compile(rb"(?:\xef\xbb\xbf)?[\s\0]*+\[?+[\s\0]*+\{?+[\s\0]*+[^\s\0]").match
+"""What text has to begin with before anybody can say what it is: more than blanks and the braces of JSON."""
 
 # The longer mark first: UTF-32's begins with UTF-16's.
 _BYTE_ORDER_MARKS = (
@@ -62,16 +76,19 @@ class BrokenFile(Exception):  # noqa: N818  # a signal between modules; whoever 
     """The bytes cannot be read further; the text says why."""
 
 
-class _Readable(Protocol):
-    def read(self, size: int = ..., /) -> bytes: ...
+Read = Callable[[int], bytes]
+"""Gives the next bytes, some of as many as are asked for; none at the end."""
 
 
 @attrs.define
 class BinaryFile:
-    """An open file or stream: ``read`` gives its bytes, decompressed, and ``head`` the first of them."""
+    """An open file or stream: ``read`` gives its bytes, decompressed; ``head`` are the first of them, given again.
+
+    ``head`` is as long as it takes to say what the file is, in however small pieces a pipe hands it over.
+    """
 
     name: str
-    read: Callable[[int], bytes]
+    read: Read
     head: bytes
     raw: BinaryIO
     compressed: bool
@@ -109,78 +126,79 @@ def open_binary(source: Any) -> BinaryFile:
         raise ConfigurationError(
             "recipients are read from a path or a binary stream: open(..., 'rb'), sys.stdin.buffer"
         )
-    name = str(getattr(source, "name", "the stream"))
-    if hasattr(source, "peek"):
-        return _look_through(name, source, source.peek, None, lambda: None)
-    buffered = io.BufferedReader(source, BLOCK)
-
-    def release() -> None:
-        # A BufferedReader closes what it reads when it is collected, and the stream is not ours to close.
-        with contextlib.suppress(ValueError):
-            buffered.detach()
-
-    return _look_through(name, cast("BinaryIO", buffered), buffered.peek, None, release)
+    return _look_through(str(getattr(source, "name", "the stream")), source, None, lambda: None)
 
 
 def _open_path(path: Path) -> BinaryFile:
     try:
         raw = path.open("rb")
-        size = os.fstat(raw.fileno()).st_size
+        status = os.fstat(raw.fileno())
     except OSError as error:
         raise SourceFileError(str(path), error.strerror or "cannot be opened") from error
     try:
-        return _look_through(str(path), raw, raw.peek, size, raw.close)
+        # A pipe may have a path too, /dev/stdin or that of a shell's <(command), and has no size.
+        return _look_through(str(path), raw, status.st_size if stat.S_ISREG(status.st_mode) else None, raw.close)
     except BaseException:
         raw.close()
         raise
 
 
-def _look_through(
-    name: str, raw: BinaryIO, peek: Callable[[int], bytes], size: int | None, close: Callable[[], None]
-) -> BinaryFile:
-    try:
-        head = peek(BLOCK)
-    except OSError as error:
-        raise SourceFileError(name, error.strerror or "cannot be read") from error
-    read: Callable[[int], bytes]
-    if head.startswith(_GZIP):
-        read = gzip.GzipFile(fileobj=raw, mode="rb").read1
-    elif head.startswith(_ZSTD):
-        read = _zstd_reader(raw)
+def _look_through(name: str, raw: BinaryIO, size: int | None, close: Callable[[], None]) -> BinaryFile:
+    packed = _Ahead(getattr(raw, "read1", raw.read))
+    if packed.fault is not None and not packed.head:
+        raise SourceFileError(name, str(packed.fault)) from packed.fault.__cause__
+    read: Read
+    if packed.head.startswith(_GZIP):
+        read = gzip.GzipFile(fileobj=cast("BinaryIO", packed), mode="rb").read1
+    elif packed.head.startswith(_ZSTD):
+        read = _zstd_reader(packed.read)
     else:
-        return BinaryFile(name, getattr(raw, "read1", raw.read), head, raw, False, size, close)
-    # The first block of the text goes into `head` and is given again by `read`; what is wrong there is told by `read`.
-    first: list[bytes | BrokenFile] = []
-    try:
-        first.append(_guarded(read, BLOCK))
-    except BrokenFile as error:
-        first.append(error)
-
-    def again(wanted: int) -> bytes:
-        if not first:
-            return read(wanted)
-        block = first.pop()
-        if isinstance(block, BrokenFile):
-            raise block
-        return block
-
-    head = first[0] if isinstance(first[0], bytes) else b""
-    return BinaryFile(name, again, head, raw, True, size, close)
+        return BinaryFile(name, packed.read, packed.head, raw, False, size, close)
+    text = _Ahead(read)  # what is wrong with the data already here is told by its read
+    return BinaryFile(name, text.read, text.head, raw, True, size, close)
 
 
-def _zstd_reader(raw: _Readable) -> Callable[[int], bytes]:
+class _Ahead:
+    """Reads bytes of which the first were looked at before: ``head``."""
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+        self.fault: BrokenFile | None = None
+        """What ended the head, told again to whoever reads so far."""
+        self.head = b""
+        try:
+            # Blank lines alone say nothing of a file; somewhere this has to end.
+            while len(self.head) < _LONGEST_MAGIC or (not _BEGUN(self.head) and len(self.head) <= MAX_LINE):
+                block = _guarded(read, BLOCK)
+                if not block:
+                    break
+                self.head += block
+        except BrokenFile as fault:
+            self.fault = fault
+        self._again = self.head
+
+    def read(self, wanted: int) -> bytes:
+        if self._again:
+            block, self._again = self._again[:wanted], self._again[wanted:]
+            return block
+        if self.fault is not None:
+            raise self.fault
+        return self._read(wanted)
+
+
+def _zstd_reader(read: Read) -> Read:
     try:
         import zstandard  # noqa: PLC0415  # an extra
     except ImportError:
         raise ConfigurationError("zstd files need: pip install 'mobiz-async[zstd]'") from None
-    chunks = _zstd_chunks(raw, zstandard)
+    chunks = _zstd_chunks(read, zstandard)
     return lambda _: next(chunks, b"")
 
 
-def _zstd_chunks(raw: _Readable, zstandard: Any) -> Iterator[bytes]:
+def _zstd_chunks(read: Read, zstandard: Any) -> Iterator[bytes]:
     # Frame by frame and by hand: the library's own file object takes the end of a truncated file for its end.
     frame = None
-    while packed := raw.read(BLOCK >> 2):
+    while packed := read(BLOCK >> 2):
         while packed:
             if frame is None:
                 frame = zstandard.ZstdDecompressor().decompressobj()
@@ -197,15 +215,27 @@ def _zstd_chunks(raw: _Readable, zstandard: Any) -> Iterator[bytes]:
         raise BrokenFile("the compressed file ends early")
 
 
-def _guarded(read: Callable[[int], bytes], wanted: int) -> bytes:
+def _guarded(read: Read, wanted: int) -> bytes:
     try:
-        return read(wanted)
+        block: bytes | None = read(wanted)
     except EOFError:
         raise BrokenFile("the compressed file ends early") from None
     except (gzip.BadGzipFile, zlib.error):
         raise BrokenFile("the compressed data is damaged") from None
     except OSError as error:
         raise BrokenFile(error.strerror or "it cannot be read further") from error
+    if block is None:  # which is not its end
+        raise BrokenFile("it is a stream that does not wait for what is still to come; make it block")
+    return block
+
+
+def text_of_head(file: BinaryFile, encoding: str | None = None) -> str:
+    """Return the first characters of ``file``, as far as they are any, without a byte order mark."""
+    try:
+        mark, name = _encoding_of(file.head, codecs.lookup(encoding).name if encoding is not None else None)
+        return str(file.head[mark:].decode(name, "ignore"))
+    except (LookupError, TypeError, UnicodeError):
+        return ""  # line_blocks tells what is wrong
 
 
 def line_blocks(file: BinaryFile, encoding: str | None = None) -> Iterator[bytes]:

@@ -1,41 +1,38 @@
-"""Tables with typed cells: Excel workbooks (extra ``excel``) and Parquet files (extra ``parquet``).
+"""Excel workbooks (extra ``excel``): the values of a sheet's cells, as text.
 
-A sheet is read as its CSV export would be: every cell becomes text, dates in ISO form, a formula as the value that was
-last calculated. Parquet keeps its types, but for dates and decimals, which become text. Phone numbers are text in both;
-a number cell that is a whole number (27821234567.0) is fine, one with a fraction is no phone number.
+They are the values themselves, and not what the sheet shows of them: formats of display are not applied. A number is
+written with the digits it needs (``42`` where a format shows ``0042``, ``0.15`` for ``15%``), a date in ISO form, a
+duration in hours, a boolean as ``TRUE``; a formula is the value that was last calculated. Whoever wants texts to read
+just as the sheet shows them makes them text there (``=TEXT(A2, "0000")``), or saves the sheet as CSV.
+
+An error (``#N/A``), or a formula that was never calculated, in a cell that a record needs makes its row a bad record.
+
+A phone number may be a number cell if it is whole (27821234567.0); one with a fraction is no phone number.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import decimal
-from collections.abc import Iterator, Sequence
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
-import attrs
-
-from mobiz_async.errors import ConfigurationError
-from mobiz_async.recipients.columns import Build, FieldSource, build_from_rows, field_sources
+from mobiz_async.errors import ConfigurationError, Reason
+from mobiz_async.recipients.columns import field_sources
 from mobiz_async.recipients.files import SourceFileError
 from mobiz_async.recipients.stages import BadRecord
-from mobiz_async.recipients.tables import (
-    SLICE,
-    Table,
-    TableOptions,
-    as_phone,
-    checked_header,
-    dropped_columns,
-    raw_column,
-    unmended,
-)
+from mobiz_async.recipients.tables import RAW_COLUMN, SLICE, Table, TableOptions, checked_header, dropped_columns
+from mobiz_async.recipients.typed import Maker, NoValue, shown
+from mobiz_async.recipients.valueless import valueless_cells
 
-__all__ = ["open_excel", "open_parquet"]
+__all__ = ["open_excel"]
 
 
 def open_excel(name: str, stream: BinaryIO, options: TableOptions) -> Table:
-    """Return the table of one sheet: the one named, or the first. The whole sheet is held in memory.
+    """Return the table of one sheet: the one named, or the first that is not hidden. All of it is held in memory.
 
-    Rows without any content are no records. Raises as ``open_delimited`` does.
+    Rows without any content are no records. A given header names the columns from A on; a row with content beyond them
+    is a bad record. Without one, empty columns before the table do not matter. Raises as ``open_delimited`` does.
     """
     try:
         import python_calamine  # noqa: PLC0415  # an extra
@@ -44,119 +41,71 @@ def open_excel(name: str, stream: BinaryIO, options: TableOptions) -> Table:
     try:
         workbook = python_calamine.CalamineWorkbook.from_object(stream)
         names = workbook.sheet_names
-        sheet = options.sheet if options.sheet is not None else names[0]
+        sheet = options.sheet if options.sheet is not None else _first_shown(workbook, python_calamine)
         if sheet not in names:
             raise ConfigurationError(f"there is no sheet {sheet!r}; there are: {', '.join(names)}")
-        cells = workbook.get_sheet_by_name(sheet).to_python()
+        cells = workbook.get_sheet_by_name(sheet).to_python(skip_empty_area=False)
     except (python_calamine.CalamineError, OSError, ValueError, IndexError) as error:
         raise SourceFileError(name, f"it cannot be read as a workbook ({type(error).__name__})") from None
-    rows = [row for row in cells if any(cell not in {"", None} for cell in row)]
+    rows = [row for row in _with_valueless(cells, valueless_cells(stream, sheet)) if any(map(_content, row))]
     header = options.header
     if header is None:
         if not rows:
             return Table((), iter(()), 0)
-        header = tuple(map(_shown, rows.pop(0)))
+        left = min(next(place for place, cell in enumerate(row) if _content(cell)) for row in rows)
+        rows = [row[left:] for row in rows] if left else rows
+        header = tuple(map(_text, rows.pop(0)))
     columns = checked_header(name, header)
-    maker = _Maker(columns, field_sources(options.mapping, columns, dropped_columns(columns)), options, convert=_shown)
-    starts = range(0, len(rows), SLICE)
-    return Table(maker.fields, (maker.made(rows[start : start + SLICE]) for start in starts), len(rows))
+    maker = Maker(columns, field_sources(options.mapping, columns, dropped_columns(columns)), options, convert=shown)
+    return Table(maker.fields, _slices(rows, len(columns), maker), len(rows))
 
 
-def open_parquet(name: str, stream: BinaryIO, options: TableOptions) -> Table:
-    """Return the table of a Parquet file, read row group by row group, and only the columns that are asked for."""
-    try:
-        import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415  # an extra, without types
-        import pyarrow.parquet as pq  # type: ignore[import-untyped]  # noqa: PLC0415  # the same
-    except ImportError:
-        raise ConfigurationError("Parquet files need: pip install 'mobiz-async[parquet]'") from None
-    try:
-        file = pq.ParquetFile(stream)
-        header = tuple(file.schema_arrow.names)
-    except (pa.ArrowException, OSError) as error:
-        raise SourceFileError(name, f"it cannot be read as Parquet ({type(error).__name__})") from None
-    columns = checked_header(name, header)
-    sources = field_sources(options.mapping, columns, dropped_columns(columns))
-    wanted = [place for place, column in enumerate(columns) if any(column in source.columns for source in sources)]
-    maker = _Maker([columns[place] for place in wanted], sources, options, convert=_plain)
-
-    def slices() -> Iterator[list[Any]]:
-        row = 0
-        try:
-            for batch in file.iter_batches(SLICE, columns=[header[place] for place in wanted]):
-                rows = list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
-                row += batch.num_rows
-                yield maker.made(rows or [()] * batch.num_rows)
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise SourceFileError(name, f"it cannot be read further ({type(error).__name__})", row + 1) from None
-
-    return Table(maker.fields, slices(), file.metadata.num_rows)
+def _with_valueless(cells: list[list[Any]], valueless: Mapping[tuple[int, int], str]) -> list[list[Any]]:
+    """Put ``NoValue`` where cells have none; what comes last in a sheet may be such."""
+    if not valueless:
+        return cells
+    height = max(len(cells), *(row + 1 for row, _ in valueless))
+    width = max(len(cells[0]) if cells else 0, *(column + 1 for _, column in valueless))
+    wide = [row + [""] * (width - len(row)) for row in cells] + [[""] * width for _ in range(len(cells), height)]
+    for (row, column), what in valueless.items():
+        if not _content(wide[row][column]):
+            wide[row][column] = NoValue(Reason.NO_VALUE, what)
+    return wide
 
 
-class _Maker:
-    """Makes records of rows of typed cells."""
-
-    def __init__(
-        self, columns: Sequence[str], sources: Sequence[FieldSource], options: TableOptions, *, convert: Any
-    ) -> None:
-        self.fields = tuple(source.field for source in sources)
-        self._build: Build = build_from_rows(columns, sources, typed=True)
-        self._width = len(columns)
-        self._raw_at = raw_column(columns)
-        self._reason_at = columns.index("_reason") if self._raw_at is not None else 0
-        self._convert = convert
-        self._phones = {
-            columns.index(source.columns[0]): source.field
-            for source in sources
-            if source.template is None and source.field in options.phone_fields
-        }
-
-    def made(self, rows: Sequence[Sequence[Any]]) -> list[Any]:
-        plain = [self._row(row) for row in rows]
-        bad = [place for place, row in enumerate(plain) if isinstance(row, BadRecord)]
-        records: list[Any] = self._build(row for row in plain if not isinstance(row, BadRecord))
-        for place in bad:
-            records.insert(place, plain[place])
-        return records
-
-    def _row(self, row: Sequence[Any]) -> list[Any] | BadRecord:
-        # calamine's rows are as long as the sheet is wide; a given header may be longer or shorter than that.
-        cells = list(row[: self._width]) + [""] * (self._width - len(row))
-        bad: BadRecord | None = None
-        for place, cell in enumerate(cells):
-            if place in self._phones and not isinstance(cell, str):
-                number = as_phone(self._phones[place], _whole(cell))
-                if isinstance(number, BadRecord):
-                    bad = bad or number
-                    cells[place] = self._convert(cell)
-                else:
-                    cells[place] = number
-            elif type(cell) is not str:
-                cells[place] = self._convert(cell)
-        if self._raw_at is not None and str(cells[self._raw_at]).strip():
-            return unmended(self._build([cells])[0], cells[self._raw_at], cells[self._reason_at])
-        return cells if bad is None else attrs.evolve(bad, cells=self._build([cells])[0])
+def _content(cell: object) -> bool:
+    """Return whether there is anything in a cell."""
+    return cell is not None and cell != ""
 
 
-def _whole(value: object) -> object:
-    """Return a decimal without places as an int, anything else as it is."""
-    return int(value) if isinstance(value, decimal.Decimal) and value == value.to_integral_value() else value
+def _text(cell: object) -> str:
+    return cell.shown if isinstance(cell, NoValue) else shown(cell)
 
 
-def _shown(value: object) -> str:
-    """Return a cell of a sheet as text."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "TRUE" if value else "FALSE"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(_plain(value))
+def _first_shown(workbook: Any, calamine: Any) -> str:
+    """Return the name of the first sheet that is there to be seen, and holds cells."""
+    sheets = [sheet for sheet in workbook.sheets_metadata if sheet.typ == calamine.SheetTypeEnum.WorkSheet]
+    visible = [sheet for sheet in sheets if sheet.visible == calamine.SheetVisibleEnum.Visible]
+    return str([*visible, *sheets][0].name)
 
 
-def _plain(value: Any) -> Any:
-    """Return a cell as what JSON has: times and decimals as text."""
-    if isinstance(value, (dt.date, dt.time)):
-        return value.isoformat()
-    if isinstance(value, (dt.timedelta, decimal.Decimal)):
-        return str(value)
-    return value
+def _slices(rows: Sequence[list[Any]], width: int, maker: Maker) -> Iterator[list[Any]]:
+    for start in range(0, len(rows), SLICE):
+        part = rows[start : start + SLICE]
+        if len(part[0]) == width:  # all rows of a sheet are as long as the sheet is wide
+            yield maker.made(part)
+            continue
+        fitting = [row[:width] + [""] * (width - len(row)) for row in part]
+        made = maker.made(fitting)
+        for place, row in enumerate(part):
+            if any(map(_content, row[width:])):
+                cells = {**maker.fields_of(fitting[place]), RAW_COLUMN: _line_of(row)}
+                made[place] = BadRecord(None, Reason.RAGGED, cells)
+        yield made
+
+
+def _line_of(row: Sequence[Any]) -> str:
+    """Return a row as a line of CSV."""
+    line = io.StringIO(newline="")
+    csv.writer(line, lineterminator="\r\n").writerow(map(_text, row))
+    return line.getvalue().removesuffix("\r\n")

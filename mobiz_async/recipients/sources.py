@@ -23,9 +23,10 @@ from typing import Any, BinaryIO, Self, assert_never
 
 from mobiz_async.errors import ConfigurationError
 from mobiz_async.recipients.delimited import open_delimited
-from mobiz_async.recipients.files import BinaryFile, SourceFileError, line_blocks, open_binary
+from mobiz_async.recipients.files import BinaryFile, SourceFileError, line_blocks, open_binary, text_of_head
 from mobiz_async.recipients.jsonlines import open_json_lines
-from mobiz_async.recipients.sheets import open_excel, open_parquet
+from mobiz_async.recipients.parquet import open_parquet
+from mobiz_async.recipients.sheets import open_excel
 from mobiz_async.recipients.stages import BadRecord
 from mobiz_async.recipients.tables import Table, TableOptions
 
@@ -55,8 +56,8 @@ _SUFFIXES = {
     ".ndjson": FileFormat.JSON_LINES,
     ".json": FileFormat.JSON_LINES,
 }
-_OBJECT = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{\s*["}]')
-"""How a file of JSON objects begins, whatever its name."""
+_OBJECT = re.compile(r'\s*(?:\[\s*)?\{\s*["}]').match
+"""How a file of JSON objects begins, whatever its name; or of an array of them, which the reader knows to refuse."""
 _TABS = {".tsv", ".tab"}
 _COMPRESSED = {".gz", ".zst", ".zstd"}
 
@@ -140,11 +141,11 @@ class Recipients:
 
         """
         if self._iterated:
-            if not isinstance(self._source, (str, os.PathLike)) or self._source == "-":
+            if self._file.size is None:
                 raise SourceFileError(self._file.name, "a stream can be read only once")
             self.close()
             self._file, self._table = self._open()
-        elif self._file.raw.closed:
+        elif getattr(self._file.raw, "closed", False):
             raise SourceFileError(self._file.name, "it has been closed")
         self._iterated = True
         # A C iterator over slices: no Python code runs for each record.
@@ -180,11 +181,12 @@ class Recipients:
 
     def _open_table(self, file: BinaryFile) -> Table:
         suffix = _suffix(file.name)
-        form = self._form or _format_of(file.head, suffix)
+        form = self._form or _format_of(file, suffix, self._encoding)
         match form:
             case FileFormat.EXCEL | FileFormat.PARQUET:
                 if file.compressed or file.size is None:
                     raise SourceFileError(file.name, f"{form} is read from a file, neither compressed nor a stream")
+                file.raw.seek(0)  # to before its head
                 opener = open_excel if form is FileFormat.EXCEL else open_parquet
                 return opener(file.name, file.raw, self._options)
             case FileFormat.JSON_LINES:
@@ -203,10 +205,10 @@ def _suffix(name: str) -> str:
     return PurePath(path.stem).suffix if path.suffix in _COMPRESSED else path.suffix
 
 
-def _format_of(head: bytes, suffix: str) -> FileFormat:
+def _format_of(file: BinaryFile, suffix: str, encoding: str | None) -> FileFormat:
     for magic, form in _MAGIC:
-        if head.startswith(magic):
+        if file.head.startswith(magic):
             return form
     if suffix in _SUFFIXES:
         return _SUFFIXES[suffix]
-    return FileFormat.JSON_LINES if _OBJECT.match(head) else FileFormat.CSV
+    return FileFormat.JSON_LINES if _OBJECT(text_of_head(file, encoding)) else FileFormat.CSV

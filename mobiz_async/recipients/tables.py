@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
 
 from mobiz_async.errors import Reason
-from mobiz_async.recipients.columns import NO_HEADER, FieldSource, looks_like_data, nameable
+from mobiz_async.recipients.columns import (
+    NO_HEADER,
+    FieldSource,
+    UnfitError,
+    as_text,
+    looks_like_data,
+    nameable,
+)
 from mobiz_async.recipients.files import SourceFileError
 from mobiz_async.recipients.phones import PhoneNumberError, to_text
 from mobiz_async.recipients.stages import BadRecord
@@ -23,6 +31,8 @@ __all__ = [
     "checked_header",
     "dropped_columns",
     "raw_column",
+    "template_problem",
+    "unmade",
     "unmended",
 ]
 
@@ -99,6 +109,15 @@ def unmended(cells: Mapping[str, Any], raw: str, reason: object) -> BadRecord:
     return BadRecord(None, kept, {**cells, RAW_COLUMN: raw})
 
 
+def unmade(bad: BadRecord, fields: Mapping[str, Any], row: Mapping[str, Any]) -> BadRecord:
+    """Return ``bad`` with the ``fields`` that could be made of a ``row``, and with the row as it stands in ``_raw``.
+
+    A field that is not there is an empty one in a file of rejects, and nothing in it would hold it back.
+    """
+    whole = json.dumps(row, default=str, ensure_ascii=False, skipkeys=True)
+    return attrs.evolve(bad, cells={**fields, RAW_COLUMN: whole})
+
+
 def as_phone(field: str, value: object) -> str | BadRecord | None:
     """Return the number in a typed cell as text; None stays None."""
     if value is None:
@@ -109,8 +128,15 @@ def as_phone(field: str, value: object) -> str | BadRecord | None:
         return BadRecord(field, error.kind.reason)
 
 
-def missing_columns(source: FieldSource, record: Mapping[str, Any]) -> BadRecord | None:
-    """Return what is wrong with ``record`` when a column that ``source`` needs for its template is not there."""
-    if source.template is None or all(column in record for column in source.columns):
+def template_problem(source: FieldSource, cells: Mapping[str, Any]) -> BadRecord | None:
+    """Return why the template of ``source`` cannot be filled from ``cells``, column -> value; None where it can."""
+    if source.template is None:
         return None
-    return BadRecord(source.field, Reason.MISSING)
+    for column in source.columns:
+        if column not in cells:
+            return BadRecord(source.field, Reason.MISSING)
+        try:
+            as_text(cells[column])
+        except UnfitError as error:
+            return BadRecord(source.field, error.reason)
+    return None

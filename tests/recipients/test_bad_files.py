@@ -134,6 +134,18 @@ def test_a_quote_that_is_never_closed_is_an_error_at_its_row(size):
     assert "never closed" in str(error)
 
 
+@pytest.mark.parametrize("before", ["", '1,"a"\n'])
+@pytest.mark.parametrize("quote", ["", '"'])
+@pytest.mark.parametrize("length", [csv.field_size_limit(), csv.field_size_limit() + 1])
+def test_how_long_a_cell_may_be_does_not_depend_on_what_comes_before_it(length, quote, before):
+    row = f"2,{quote}{'x' * length}{quote}"
+    long = {"Number": "2", "Message": "x" * length}
+    found = read(stream(f"Number,Message\n{before}{row}\n3,b\n"))[before.count("\n") :]
+    expected = long if length == csv.field_size_limit() else BadRecord(None, Reason.MALFORMED)
+    assert found == [expected, {"Number": "3", "Message": "b"}]
+    assert found[0] is expected or getattr(found[0], "cells", {"_raw": row})["_raw"] == row
+
+
 def test_a_row_with_broken_quotes_is_a_bad_record():
     text = 'Number,Message\n1,"a"b\n2,"c"\n'
     assert read(stream(text)) == [BadRecord(None, Reason.MALFORMED), {"Number": "2", "Message": "c"}]

@@ -55,8 +55,9 @@ def test_a_ragged_row_under_a_mapping_has_the_fields_that_can_be_made():
     assert expected == bad(stream(text), mapping=MAPPING)
 
 
-def test_a_ragged_row_is_written_with_the_quotes_it_needs():
-    assert bad(stream('Number,Message\n083,"a,b",c\n'))[0][2]["_raw"] == '083,"a,b",c'
+@pytest.mark.parametrize("cell", ['"a,b"', '"a\nb"', '"a\rb"', '"a\r\nb"', '"a""b"'])
+def test_a_ragged_row_is_written_with_the_quotes_it_needs(cell):
+    assert bad(stream(f"Number,Message\n083,{cell},c\n"))[0][2]["_raw"] == f"083,{cell},c"
 
 
 @pytest.mark.parametrize("cell", ["2.78E+10", "2.78E10", "2,78e+10", "#######"])
@@ -78,6 +79,7 @@ def test_a_row_with_a_nul_keeps_its_cells():
         ('1,"a"b', '5,"x\r\ny"\n\n6,z\n'),
         ('1,"two\nlines"b', '5,"x\ry"\n'),
         ('1,"a"b', "5,x\n" * 40_000),
+        ('1,"' + "a line\n" * 10_000 + 'and"b', '5,"x\ny"\n' * 1_000),
     ],
 )
 def test_a_row_with_broken_quotes_is_kept_as_it_stands(line, before):
@@ -120,7 +122,7 @@ def test_lines_of_json_under_a_mapping_keep_fields_not_columns():
     ]
     expected = [
         ("Number", Reason.NOT_A_NUMBER, {"Number": 2.5, "Message": "Hi T, from D"}),
-        ("Message", Reason.MISSING, {"Number": "1"}),
+        ("Message", Reason.MISSING, {"Number": "1", "_raw": lines[1]}),
         ("Number", Reason.NOT_FINITE, {"Number": "1e400"}),
         (None, Reason.NOT_FINITE, {}),
     ]
@@ -157,6 +159,13 @@ def test_a_bad_row_that_cannot_be_renamed_is_held_back_as_it_is():
         [BadRecord("cell", Reason.RUINED, cells)], range(1, 2)
     ).problems
     assert problem.record == cells
+
+
+def test_a_field_that_could_not_be_made_is_not_sent_empty_from_the_file_of_rejects(tmp_path):
+    """An empty cell holds nothing back, and a text that is missing is no text to be sent."""
+    lines = '{"cell": "1", "name": "T"}\n{"cell": "2", "name": [1], "town": "D"}\n'
+    path = rejected(stream(lines), tmp_path / "bad.csv", mapping=MAPPING)
+    assert [(field, reason) for field, reason, _ in bad(path)] == [(None, Reason.MISSING), (None, Reason.NOT_TEXT)]
 
 
 # -- mended, and read again --------------------------------------------------------------------------------------------

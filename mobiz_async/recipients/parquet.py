@@ -1,0 +1,85 @@
+"""Parquet files (extra ``parquet``). Types are kept, but for times, decimals and phone numbers, which become text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from mobiz_async.errors import ConfigurationError, Reason
+from mobiz_async.recipients.columns import field_sources
+from mobiz_async.recipients.files import SourceFileError
+from mobiz_async.recipients.tables import SLICE, Table, TableOptions, checked_header, dropped_columns
+from mobiz_async.recipients.typed import Maker, NoValue, plain
+
+__all__ = ["open_parquet"]
+
+_UNREADABLE = NoValue(Reason.NOT_ENCODABLE)
+_NANOSECONDS = "ns"
+
+
+def open_parquet(name: str, stream: BinaryIO, options: TableOptions) -> Table:
+    """Return the table of a Parquet file, read row group by row group, and only the columns that are asked for.
+
+    Times are read to the microsecond. A value that Python has no room for, such as a date in the year 30,000, makes its
+    row a bad record. So does a phone number in a column of floats of 32 or 16 bits, which have digits for seven places.
+    """
+    try:
+        import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415  # an extra, without types
+        import pyarrow.parquet as pq  # type: ignore[import-untyped]  # noqa: PLC0415  # the same
+    except ImportError:
+        raise ConfigurationError("Parquet files need: pip install 'mobiz-async[parquet]'") from None
+    try:
+        file = pq.ParquetFile(stream)
+        schema = file.schema_arrow
+    except (pa.ArrowException, OSError) as error:
+        raise SourceFileError(name, f"it cannot be read as Parquet ({type(error).__name__})") from None
+    columns = checked_header(name, schema.names)
+    sources = field_sources(options.mapping, columns, dropped_columns(columns))
+    wanted = [place for place, column in enumerate(columns) if any(column in source.columns for source in sources)]
+    types = [schema.field(place).type for place in range(len(columns))]
+    inexact = [
+        columns[place] for place in wanted if pa.types.is_float32(types[place]) or pa.types.is_float16(types[place])
+    ]
+    maker = Maker([columns[place] for place in wanted], sources, options, convert=plain, inexact=inexact)
+
+    def slices() -> Iterator[list[Any]]:
+        row = 0
+        try:
+            # A name with a dot is that of a column, or of a part of one: more may be read than was asked for.
+            for batch in file.iter_batches(SLICE, columns=[schema.names[place] for place in wanted]):
+                cells = [_cells(batch.column(schema.names[place]), pa) for place in wanted]
+                row += batch.num_rows
+                yield maker.made(list(zip(*cells, strict=True)) or [()] * batch.num_rows)
+        except (pa.ArrowException, OSError) as error:
+            raise SourceFileError(name, f"it cannot be read further ({type(error).__name__})", row + 1) from None
+
+    return Table(maker.fields, slices(), file.metadata.num_rows)
+
+
+def _cells(column: Any, pa: Any) -> list[Any]:
+    """Return the values of a column, ``NoValue`` for one that cannot be read."""
+    kind = column.type
+    if pa.types.is_float32(kind):
+        # By way of text, which is short: 9.99 would otherwise come out as 9.989999771118164.
+        return [None if text is None else float(text) for text in column.cast(pa.string()).to_pylist()]
+    if getattr(kind, "unit", None) == _NANOSECONDS:
+        column = column.cast(_to_the_microsecond(kind, pa), safe=False)
+    faults = (pa.ArrowException, ValueError, OverflowError, LookupError)
+    try:
+        values: list[Any] = column.to_pylist()
+    except faults:
+        return [_value(scalar, faults) for scalar in column]
+    return values
+
+
+def _value(scalar: Any, faults: tuple[type[Exception], ...]) -> Any:
+    try:
+        return scalar.as_py()
+    except faults:
+        return _UNREADABLE
+
+
+def _to_the_microsecond(kind: Any, pa: Any) -> Any:
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp("us", kind.tz)
+    return pa.duration("us") if pa.types.is_duration(kind) else pa.time64("us")

@@ -1,0 +1,212 @@
+"""Sheets of a workbook: which of them is read, where its columns are, and cells that hold no value."""
+
+import datetime as dt
+import re
+import zipfile
+
+import openpyxl
+import pytest
+from source_files import read
+
+from mobiz_async.errors import Reason
+from mobiz_async.recipients.dedupe import load_suppression
+from mobiz_async.recipients.rejects import RejectsWriter
+from mobiz_async.recipients.shape import shape_stage
+from mobiz_async.recipients.sources import SourceFileError, open_recipients
+from mobiz_async.recipients.stages import BadRecord
+from mobiz_async.recipients.valueless import valueless_cells
+
+ERROR = "error: "
+
+
+@pytest.fixture
+def sheet(tmp_path):
+    """A function that writes a sheet, from ``at`` on, and returns the path; ``"error: #N/A"`` becomes an error."""
+
+    def write(rows, at=(1, 1), edit=None):
+        book = openpyxl.Workbook()
+        for row, cells in enumerate(rows, start=at[0]):
+            for column, value in enumerate(cells, start=at[1]):
+                cell = book.active.cell(row, column, value)
+                if isinstance(value, str) and value.startswith(ERROR):
+                    cell.value, cell.data_type = value.removeprefix(ERROR), "e"
+        if edit is not None:
+            edit(book)
+        book.save(tmp_path / "a.xlsx")
+        return tmp_path / "a.xlsx"
+
+    return write
+
+
+def rewritten(path, old, new):
+    """Change the XML of the only sheet."""
+    with zipfile.ZipFile(path) as book:
+        parts = {name: book.read(name) for name in book.namelist()}
+    with zipfile.ZipFile(path, "w") as book:
+        for name, content in parts.items():
+            book.writestr(name, re.sub(old, new, content) if "sheets/sheet1" in name else content)
+    return path
+
+
+# -- columns -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("first", [None, "r1"])
+def test_a_given_header_names_the_columns_from_a_on_also_where_those_are_empty(first, sheet):
+    path = sheet([[None, "0821234567", "0791234567", "Hi"], [first, "0831234567", None, "Ho"]])
+    found = read(path, header=["Ref", "Number", "Home", "Message"])
+    assert [(record["Number"], record["Home"]) for record in found] == [
+        ("0821234567", "0791234567"),
+        ("0831234567", ""),
+    ]
+
+
+def test_a_table_with_a_header_may_begin_anywhere(sheet):
+    assert read(sheet([["Number", "b"], ["1", "x"]], at=(4, 3))) == [{"Number": "1", "b": "x"}]
+
+
+def test_a_row_with_more_cells_than_a_given_header_is_ragged_and_kept_whole(sheet):
+    path = sheet([["1", "a"], ["2", "b, c", 5], ["3", "d", None]])
+    found = read(path, header=["Number", "Message"])
+    assert found == [{"Number": "1", "Message": "a"}, BadRecord(None, Reason.RAGGED), {"Number": "3", "Message": "d"}]
+    assert found[1].cells == {"Number": "2", "Message": "b, c", "_raw": '2,"b, c",5'}
+
+
+def test_a_given_header_may_be_longer_than_the_sheet_is_wide(sheet):
+    assert read(sheet([["1"], ["2"]]), header=["Number", "b"])[1] == {"Number": "2", "b": ""}
+
+
+# -- sheets ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", ["hidden", "veryHidden"])
+def test_the_first_sheet_is_the_first_that_is_not_hidden(state, sheet):
+    def edit(book):
+        book.create_chartsheet("Chart", 0)
+        book["Sheet"].sheet_state = state
+        book.create_sheet("Shown").append(["Number"])
+        book["Shown"].append(["2"])
+        book.active = 2
+
+    path = sheet([["Number"], ["1"]], edit=edit)
+    assert read(path) == [{"Number": "2"}]
+    assert read(path, sheet="Sheet") == [{"Number": "1"}]
+
+
+def test_a_workbook_without_a_sheet_of_cells_is_told(sheet):
+    def edit(book):
+        book.create_chartsheet("Chart")
+        del book["Sheet"]
+
+    with pytest.raises(SourceFileError, match="workbook"):
+        open_recipients(sheet([], edit=edit))
+
+
+def test_values_are_read_and_not_what_a_format_shows_of_them(sheet):
+    def edit(book):
+        for cell, form in zip(book.active[2], ["@", "0000", "0%", "[h]:mm", "hh:mm", "0.00"], strict=True):
+            cell.number_format = form
+
+    row = ["1", 42, 0.15, dt.timedelta(hours=30, minutes=5), dt.time(8, 30), 1e-7]
+    path = sheet([["Number", "pin", "share", "long", "at", "small"], row], edit=edit)
+    expected = {"Number": "1", "pin": "42", "share": "0.15", "long": "30:05:00", "at": "08:30:00", "small": "0.0000001"}
+    assert read(path) == [expected]
+
+
+# -- cells without a value ---------------------------------------------------------------------------------------------
+
+
+MAPPING = {"Number": "cell", "Message": "Hi {name}, you owe {sum}"}
+HEADER = ["cell", "name", "sum", "note"]
+
+
+@pytest.mark.parametrize(("value", "shown"), [("error: #N/A", "#N/A"), ("error: #REF!", "#REF!"), ("=A1", "")])
+def test_a_cell_without_a_value_that_a_record_needs_makes_its_row_a_bad_record(value, shown, sheet):
+    path = sheet([HEADER, ["1", value, 5], ["2", "Thandi", 6, value], [value, "Sipho", 7]])
+    found = read(path, mapping=MAPPING)
+    good = {"Number": "2", "Message": "Hi Thandi, you owe 6"}
+    assert found == [BadRecord("Message", Reason.NO_VALUE), good, BadRecord("Number", Reason.NO_VALUE)]
+    raw = f'{{"cell": "1", "name": "{shown}", "sum": "5", "note": ""}}'
+    assert found[0].cells == {"Number": "1", "Message": f"Hi {shown}, you owe 5", "_raw": raw}
+
+
+def test_a_row_of_nothing_but_cells_without_a_value_is_a_row(sheet):
+    path = sheet([["Number", "b"], ["1", "x"], ["=A2", None], ["error: #N/A"]])
+    with open_recipients(path) as recipients:
+        assert [type(record) for record in recipients] == [dict, BadRecord, BadRecord]
+        assert recipients.length == 3
+
+
+def test_an_opt_out_without_a_value_is_not_lost(sheet):
+    path = sheet([["Number"], ["0821234567"], ["=A2"]])
+    with pytest.raises(SourceFileError, match="record 2: a cell of the sheet holds an error"):
+        load_suppression(path)
+
+
+def test_what_a_cell_without_a_value_left_of_a_text_is_not_sent_from_the_file_of_rejects(sheet, tmp_path):
+    found = read(sheet([HEADER, ["1", "error: #N/A", 5]]), mapping=MAPPING)
+    with RejectsWriter(tmp_path / "bad.csv") as rejects:
+        for problem in shape_stage("Number")(found, range(1, 2)).problems:
+            rejects.write_problem(problem)
+    assert read(tmp_path / "bad.csv") == [BadRecord(None, Reason.NO_VALUE)]
+
+
+def test_a_header_that_is_a_formula_without_a_result_is_no_name(sheet):
+    with pytest.raises(SourceFileError, match="no name for column 2"):
+        open_recipients(sheet([["Number", "=A1"], ["1", "x"]]))
+
+
+def test_formulas_with_a_result_are_values_and_an_empty_text_is_one(sheet):
+    path = sheet([["Number", "a", "b", "c"], ["1", "=A2", '=""', "=C2"]])
+    rewritten(path, rb'<c r="B2"><f>A2</f><v ?/></c>', rb'<c r="B2"><f>A2</f><v>1</v></c>')
+    rewritten(path, rb'<c r="C2"><f>""</f><v ?/></c>', rb'<c r="C2" t="str"><f>""</f><v></v></c>')
+    rewritten(path, rb'<c r="D2"><f>C2</f><v ?/></c>', rb'<c r="D2" t="str"><f t="shared" si="0"/><v/></c>')
+    assert read(path) == [{"Number": "1", "a": "1", "b": "", "c": ""}]
+
+
+@pytest.mark.parametrize(
+    ("cell", "found"),
+    [
+        (rb"<c r='B2' t='e'><f>A1</f><v>#N/A</v></c>", {(1, 1): "#N/A"}),
+        (rb'<c r="B2" s="1" t="e"/>', {(1, 1): ""}),
+        (rb'<c r="AB12"><f t="shared" si="0"/></c>', {(11, 27): ""}),
+        (rb'<c r="B2"><f>A1</f><v>\n</v></c>', {(1, 1): ""}),
+        (rb'<c r="B2" t="n"><f>A1</f></c>', {(1, 1): ""}),
+        (rb'<c t="e"><v>#N/A</v></c>', {}),  # nobody can say where
+        (rb'<c r="B2" t="inlineStr"><is><t>t="e"&gt;</t></is></c>', {}),
+        (rb'<c r="B2" t="b"><f>A1</f><v>1</v></c>', {}),
+    ],
+)
+@pytest.mark.parametrize("prefix", [b"", b"x:"])
+def test_cells_without_a_value_are_found_in_every_spelling(cell, found, prefix, sheet):
+    path = sheet([["Number"], ["1", "here"]])
+    rewritten(path, rb'<c r="B2"[^>]*>.*?</c>', cell)
+    rewritten(path, rb"<(/?)(?=\w)", rb"<\1" + prefix)
+    rewritten(path, b"xmlns=", b"xmlns:x=" if prefix else b"xmlns=")
+    with path.open("rb") as stream:
+        assert valueless_cells(stream, "Sheet") == found
+
+
+def test_cells_are_found_wherever_the_blocks_end(sheet, monkeypatch):
+    path = sheet([["Number", "b"]] + [["1", "error: #N/A"], ["=A1", "x"]] * 20)
+    expected = {(row, row % 2): "#N/A" if row % 2 else "" for row in range(1, 41)}
+    for size in (1, 7, 100, 1_000):
+        monkeypatch.setattr("mobiz_async.recipients.valueless._BLOCK", 300 + size)
+        with path.open("rb") as stream:
+            assert valueless_cells(stream, "Sheet") == expected
+
+
+def test_other_files_have_none_that_could_be_told(file, sheet):
+    with file("a.xls", b"\xd0\xcf\x11\xe0 nothing of the sort").open("rb") as stream:
+        assert valueless_cells(stream, "Sheet") == {}
+    with sheet([["1"]]).open("rb") as stream:
+        assert valueless_cells(stream, "Other") == {}
+
+
+def test_a_sheet_is_found_by_its_name(sheet):
+    def edit(book):
+        book.create_sheet("B & <C>")["A1"] = "=1+1"
+
+    with sheet([["Number"], ["error: #N/A"]], edit=edit).open("rb") as stream:
+        assert valueless_cells(stream, "B & <C>") == {(0, 0): ""}
+        assert valueless_cells(stream, "Sheet") == {(1, 0): "#N/A"}
