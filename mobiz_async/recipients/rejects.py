@@ -2,38 +2,43 @@
 
 The file begins with the columns ``_row`` (of the source, from 1), ``_reason`` and ``_field``, and goes on with the
 record's own fields. ``open_recipients`` leaves those three out, so that the file, once mended, is a source like any
-other. A row of a file that could not be cut into fields is whole in ``_raw``, which has to be emptied as well. The file
-is readable by its owner only: unlike everything else that this package writes, it holds recipients' data.
+other. A row of a file that could not be cut into fields is whole in ``_raw``, which has to be emptied as well. So is a
+record which neither CSV nor JSON can hold as it is, such as one with half a surrogate pair in a text, or with bytes.
+The file holds recipients' data, as a journal does and what is exported from one, and only its owner can read it.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
 import msgspec
 
+from mobiz_async.encoding import encode
 from mobiz_async.errors import ConfigurationError
 from mobiz_async.recipients.stages import Problem
-from mobiz_async.recipients.tables import REJECT_COLUMNS
+from mobiz_async.recipients.tables import RAW_COLUMN, REJECT_COLUMNS
+from mobiz_async.recipients.values import fault_of, value_problem
 from mobiz_async.reports import ChunkOutcome
 
 __all__ = ["RejectsWriter", "is_file_of_rejects", "is_there_already"]
 
 _FIRST_LINE = 100
 """Bytes, which say what kind of file it is."""
+_LINE_END = "\r\n"
 _JSON_LINES = {".jsonl", ".ndjson", ".json"}
 
 
 def is_there_already(path: Path) -> ConfigurationError:
     """Return what to raise where ``path`` must not be written over."""
     return ConfigurationError(
-        f"{path} exists; records of an earlier run may be in it, so it is not written over unless asked"
+        f"{path} exists; records of an earlier run may be in it: move it away, or name another file"
     )
 
 
@@ -51,9 +56,11 @@ def is_file_of_rejects(path: Path) -> bool:
 class RejectsWriter:
     """Writes rejected records to a CSV file, or to JSON Lines when the name ends in ``.jsonl``, ``.ndjson``, ``.json``.
 
-    In CSV all values are text: null becomes an empty cell, lists and objects JSON. JSON Lines keeps types. Each record
-    is handed to the system as it is written, so a killed program loses none. A record with fields that the
-    header lacks widens it, for which the file is written anew. A file without any record is removed on closing.
+    In CSV all values are text: null becomes an empty cell, lists and objects JSON. JSON Lines keeps types. What neither
+    can hold is written as Python spells it, and the record is kept whole in ``_raw``, as JSON in ASCII, so that it does
+    not go before it is mended. Each record is handed to the system as it is written, so a killed program loses none. A
+    record with fields that the header lacks widens it, for which the file is written anew. A file without any record is
+    removed on closing.
     """
 
     def __init__(
@@ -67,7 +74,7 @@ class RejectsWriter:
         """
         self._path = Path(path)
         self._json = self._path.suffix.lower() in _JSON_LINES
-        self._fields = list(fields or ())
+        self._fields = list(map(_legible, fields or ()))
         self.count = 0
         """Records written so far."""
         try:
@@ -81,17 +88,17 @@ class RejectsWriter:
 
     def write(self, record: Any, *, row: int, reason: str, field: str | None = None) -> None:
         """Write one record; one that is no mapping has its place and its reason only."""
-        cells = dict(record) if isinstance(record, Mapping) else {}
-        cells = {str(name): value for name, value in cells.items() if name not in REJECT_COLUMNS}
+        cells = _cells(record) if isinstance(record, Mapping) else {}
+        reason, field = _legible(str(reason)), _legible(field)
         self.count += 1
         if self._json:
-            line = msgspec.json.encode({"_row": row, "_reason": str(reason), "_field": field, **cells}, enc_hook=repr)
+            line = encode({"_row": row, "_reason": reason, "_field": field, **cells})
             self._file.write(line.decode() + "\n")
             self._file.flush()
             return
         if not cells.keys() <= set(self._fields):
             self._widen([name for name in cells if name not in self._fields])
-        self._write_row([row, str(reason), field or "", *(_cell(cells.get(name)) for name in self._fields)])
+        self._write_row([row, reason, field or "", *(_cell(cells.get(name)) for name in self._fields)])
 
     def write_problem(self, problem: Problem) -> None:
         """Write a record that a check held back."""
@@ -106,9 +113,7 @@ class RejectsWriter:
             self.write(record, row=row, reason=chunk.outcome.value)
 
     def _write_row(self, cells: list[Any]) -> None:
-        line = io.StringIO(newline="")
-        csv.writer(line).writerow(cells)
-        self._file.write(line.getvalue())
+        self._file.write(_row_of(cells))
         self._file.flush()
 
     def _widen(self, names: list[str]) -> None:
@@ -116,12 +121,17 @@ class RejectsWriter:
         self._fields += names
         self._file.close()
         wider = self._path.with_name(f".{self._path.name}.wider")
-        with self._path.open(encoding="utf-8", newline="") as narrow, _create(wider, "w") as file:
-            rows = csv.reader(narrow)
-            next(rows)
-            writer = csv.writer(file)
-            writer.writerow([*REJECT_COLUMNS, *self._fields])
-            writer.writerows([*row, *("" for _ in names)] for row in rows)
+        header = _row_of([*REJECT_COLUMNS, *self._fields])
+        # Not by csv.reader, which refuses cells as long as those of a record that was too large.
+        with self._path.open(encoding="utf-8", newline="\n") as narrow, _create(wider, "w") as file:
+            file.write(header)
+            in_header, quotes = True, 0
+            for line in narrow:
+                quotes += line.count('"')
+                ends = quotes % 2 == 0 and line.endswith(_LINE_END)  # and not within quotes
+                if not in_header:
+                    file.write(line.removesuffix(_LINE_END) + "," * len(names) + _LINE_END if ends else line)
+                in_header = in_header and not ends
         wider.replace(self._path)
         self._file = self._path.open("a", encoding="utf-8", newline="")
 
@@ -151,10 +161,53 @@ def _create(path: Path, mode: str) -> TextIO:
     return os.fdopen(descriptor, "w", encoding="utf-8", newline="")
 
 
+def _row_of(cells: Iterable[Any]) -> str:
+    line = io.StringIO(newline="")
+    csv.writer(line, lineterminator=_LINE_END).writerow(cells)
+    return line.getvalue()
+
+
 def _cell(value: Any) -> str:
-    match value:
-        case None:
-            return ""
-        case str():
-            return value
-    return msgspec.json.encode(value, enc_hook=repr).decode()
+    """Return a value that JSON can hold as it stands in CSV."""
+    if value is None:
+        return ""
+    written = encode(value)
+    # Dates, decimals and enums are texts in JSON; in CSV a text has no quotes of its own.
+    return str(msgspec.json.decode(written)) if written.startswith(b'"') else written.decode()
+
+
+def _cells(record: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return a record's fields as JSON can hold them; where that is not as they are, with the record in ``_raw``."""
+    held = dict(record)
+    if not _can_be_written(held, fault_of):
+        legible = {_legible(name) if isinstance(name, str) else _spelt(name): _legible(held[name]) for name in held}
+        held = {**legible, RAW_COLUMN: legible.get(RAW_COLUMN) or _raw(held, legible)}
+    return {name: value for name, value in held.items() if name not in REJECT_COLUMNS}
+
+
+def _can_be_written(value: Any, fault: Callable[[Any], object]) -> bool:
+    try:
+        return fault(value) is None and bool(encode(value))
+    except Exception:  # noqa: BLE001  whatever it is that a value does when it is looked at
+        return False
+
+
+def _legible(value: Any) -> Any:
+    """Return a value as it is where JSON can hold it, and spelt out otherwise."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    return value if value is None or _can_be_written(value, value_problem) else _spelt(value)
+
+
+def _spelt(value: Any) -> str:
+    try:
+        return ascii(value)
+    except Exception:  # noqa: BLE001  as above; one of thousands of digits, for one, has no decimal spelling
+        return hex(value) if isinstance(value, int) else f"<{type(value).__name__}>"
+
+
+def _raw(record: dict[Any, Any], legible: dict[str, Any]) -> str:
+    try:
+        return json.dumps(record, default=_spelt)  # which writes half a pair as it is meant, in escapes
+    except (TypeError, ValueError, RecursionError):
+        return json.dumps(legible, default=_spelt)

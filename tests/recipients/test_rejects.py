@@ -1,8 +1,13 @@
 """Rejected records: a file for its owner only, to be mended and sent again."""
 
 import csv
+import enum
+import functools
+import io
 import json
 import stat
+from datetime import date
+from decimal import Decimal
 
 import msgspec
 import pytest
@@ -15,6 +20,14 @@ from mobiz_async.recipients.stages import Problem
 from mobiz_async.reports import ChunkOutcome
 
 RECORD = {"Number": "082", "Message": 'Hi, "T"\r\nSê 😀'}
+
+
+class Colour(str, enum.Enum):  # noqa: UP042  whose str() is not its value
+    RED = "red"
+
+
+class Text(str):
+    __slots__ = ()
 
 
 def lines(path):
@@ -113,7 +126,7 @@ def test_a_file_without_rejects_is_removed(tmp_path):
 def test_an_earlier_file_is_not_written_over_unless_asked(tmp_path):
     path = tmp_path / "rejects.csv"
     path.write_text("earlier")
-    with pytest.raises(ConfigurationError, match="exists"):
+    with pytest.raises(ConfigurationError, match="move it away, or name another file"):
         RejectsWriter(path)
     assert path.read_text() == "earlier"
 
@@ -121,3 +134,103 @@ def test_an_earlier_file_is_not_written_over_unless_asked(tmp_path):
 def test_a_file_that_cannot_be_made_is_a_setting_to_mend(tmp_path):
     with pytest.raises(ConfigurationError, match="cannot be written"):
         RejectsWriter(tmp_path / "no" / "rejects.csv")
+
+
+# -- what CSV and JSON cannot hold -------------------------------------------------------------------------------------
+
+
+class Mute:
+    def __repr__(self):
+        raise RuntimeError("no")
+
+
+def endless():
+    holder: list[object] = []
+    holder.append(holder)
+    return holder
+
+
+UNWRITABLE = [
+    ("half a pair", "secret \ud83d", "secret \\ud83d"),
+    ("bytes", b"hi", "b'hi'"),
+    ("no number", float("nan"), "nan"),
+    ("infinite", float("-inf"), "-inf"),
+    ("a signalling decimal", Decimal("sNaN"), "Decimal('sNaN')"),
+    ("a set", {1}, "{1}"),
+    ("half a pair within", ["\ud83d"], "['\\ud83d']"),
+    ("it contains itself", endless(), "[[...]]"),
+    ("too deep", functools.reduce(lambda held, _: [held], range(100_000), []), "<list>"),
+    ("too many digits", 16**5000, "0x1" + 5000 * "0"),
+    ("what cannot be shown", Mute(), "<Mute>"),
+    ("names that are no text", {(1, 2): 3}, "{(1, 2): 3}"),
+]
+
+
+@pytest.mark.parametrize(("value", "spelt"), [one[1:] for one in UNWRITABLE], ids=[one[0] for one in UNWRITABLE])
+@pytest.mark.parametrize("name", ["rejects.csv", "rejects.jsonl"])
+def test_what_cannot_be_written_is_spelt_out_and_does_not_go_before_it_is_mended(name, value, spelt, tmp_path):
+    """Who sends the file as it is must not send the spelling to people."""
+    with RejectsWriter(tmp_path / name) as rejects:
+        rejects.write_problem(Problem(7, "Message", Reason.NOT_ENCODABLE, {"Number": "082", "Message": value}))
+        rejects.write({"Number": "083"}, row=9, reason="empty")
+    with open_recipients(tmp_path / name) as recipients:
+        bad, good = recipients
+    assert (bad.reason, bad.cells["Number"], bad.cells["Message"]) == (Reason.NOT_ENCODABLE, "082", spelt)
+    assert bad.cells["_raw"].startswith('{"Number": "082", "Message": ')
+    assert good["Number"] == "083"
+
+
+def test_the_record_that_cannot_be_written_is_kept_without_loss(tmp_path):
+    record = {"Number": "082", "Message": "secret \ud83d", "Amount": float("inf"), 5: "x"}
+    with RejectsWriter(tmp_path / "rejects.csv") as rejects:
+        rejects.write(record, row=1, reason="x")
+    header, row = lines(tmp_path / "rejects.csv")
+    assert json.loads(row[header.index("_raw")]) == {"5" if key == 5 else key: record[key] for key in record}
+
+
+def test_names_that_cannot_be_written_are_spelt_out(tmp_path):
+    half = "half \ud83d"
+    for name in ("rejects.csv", "rejects.jsonl"):
+        with RejectsWriter(tmp_path / name, [half]) as rejects:
+            rejects.write({half: "x", (1, 2): "y"}, row=1, reason=half, field=half)
+    header, row = lines(tmp_path / "rejects.csv")
+    written = dict(zip(header, row, strict=True))
+    assert json.loads((tmp_path / "rejects.jsonl").read_text()) == {**written, "_row": 1}
+    spelt = r"half \ud83d"
+    assert written.pop("_raw") == json.dumps({spelt: "x", "(1, 2)": "y"})
+    assert written == {"_row": "1", "_reason": spelt, "_field": spelt, spelt: "x", "(1, 2)": "y"}
+
+
+def test_texts_of_other_kinds_have_no_quotes_of_their_own(tmp_path):
+    """A decimal or a date is text in JSON; so it must be in CSV, or the quotes would be sent."""
+    path = tmp_path / "rejects.csv"
+    record = {"a": Decimal("1.50"), "b": date(2026, 1, 2), "c": Colour.RED, "d": Text("x"), "e": True, "f": {"g": "h"}}
+    with RejectsWriter(path) as rejects:
+        rejects.write(record, row=1, reason="x")
+    assert lines(path)[1][3:] == ["1.50", "2026-01-02", "red", "x", "true", '{"g":"h"}']
+
+
+def test_a_record_of_any_size_can_be_followed_by_one_with_more_fields(tmp_path):
+    path = tmp_path / "rejects.csv"
+    large = '"x"\r\n' * 100_000
+    with RejectsWriter(path, ["Number", 'two\r\n"lines"']) as rejects:
+        rejects.write({"Number": large}, row=1, reason="x")
+        rejects.write({"Number": "1", "Message": "m\r\n"}, row=2, reason="x")
+        rejects.write({"Number": "1", "Other": "o"}, row=3, reason="x")
+    with path.open(encoding="utf-8", newline="") as file:
+        header, *rows = cells_of(file.read())
+    assert header == ["_row", "_reason", "_field", "Number", 'two\r\n"lines"', "Message", "Other"]
+    assert rows == [
+        ["1", "x", "", large, "", "", ""],
+        ["2", "x", "", "1", "", "m\r\n", ""],
+        ["3", "x", "", "1", "", "", "o"],
+    ]
+
+
+def cells_of(text):
+    """Read CSV whose cells are longer than the csv module takes."""
+    limit = csv.field_size_limit(1 << 30)
+    try:
+        return list(csv.reader(io.StringIO(text, newline="")))
+    finally:
+        csv.field_size_limit(limit)
