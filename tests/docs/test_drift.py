@@ -81,6 +81,16 @@ def test_the_documentation_speaks_of_this_version() -> None:
     assert mobiz_async.__version__ == released[0]
 
 
+def test_every_term_of_the_glossary_is_used_on_a_page() -> None:
+    glossary = DOCS / "glossary.md"
+    terms = re.findall(r"^(\w.*)\n  ", glossary.read_text("utf-8"), re.MULTILINE)
+    words = " ".join(page.read_text("utf-8") for page in pages() if page != glossary).lower()
+    spoken = " ".join(words.split())
+
+    assert [term for term in terms if term.lower() not in spoken] == []
+    assert sorted(terms, key=str.lower) == terms
+
+
 def test_the_readme_has_its_two_commands_each_on_one_line() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     commands = re.findall(r"^<!-- (demo|tests) -->\n```sh\n([^\n]+)\n```$", readme, re.MULTILINE)
