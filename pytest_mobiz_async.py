@@ -1,6 +1,7 @@
 """pytest fixtures for programs that use mobiz_async: ``mobiz_sandbox``, a local server, and ``mobiz_client`` for it.
 
-They need pytest-asyncio (auto or strict mode) or anyio's plugin, and last for one test. Override the fixtures
+They need pytest-asyncio (auto or strict mode) or anyio's plugin, last for one test, and live in the event loop that the
+test runs in, also where that is shared by a module or a whole session. Override the fixtures
 ``mobiz_sandbox_options`` and ``mobiz_client_options`` to return keywords for ``Sandbox`` and ``MobizClient``.
 
 pytest imports this module at every start, in every project that has mobiz_async installed; so it stands beside the
@@ -19,6 +20,9 @@ import pytest
 if TYPE_CHECKING:
     from mobiz_async import MobizClient
     from mobiz_async.sandbox import Sandbox
+
+
+_LOOP_SCOPES = ("function", "class", "module", "package", "session")
 
 
 @pytest.fixture
@@ -61,8 +65,15 @@ def _running(request: pytest.FixtureRequest, what: str) -> Any:
             pytest.skip("mobiz_async runs on asyncio only")
         return request.getfixturevalue(f"_mobiz_{what}_anyio")
     if request.config.pluginmanager.has_plugin("asyncio"):
-        return request.getfixturevalue(f"_mobiz_{what}_asyncio")
+        return request.getfixturevalue(f"_mobiz_{what}_asyncio_{_loop_scope(request)}")
     raise pytest.UsageError(f"mobiz_{what} needs pytest-asyncio, or a test marked for anyio")
+
+
+def _loop_scope(request: pytest.FixtureRequest) -> str:
+    """Return which loop the test runs in, as pytest-asyncio says: by the test's mark, or by the project's setting."""
+    mark = request.node.get_closest_marker("asyncio")
+    asked = (mark.kwargs.get("loop_scope") or mark.kwargs.get("scope")) if mark is not None else None
+    return str(asked or request.config.getini("asyncio_default_test_loop_scope"))
 
 
 async def _sandbox(mobiz_sandbox_options: dict[str, Any]) -> AsyncIterator[Sandbox]:
@@ -93,7 +104,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if plugins.has_plugin("asyncio"):
         import pytest_asyncio  # noqa: PLC0415  only where it has been imported anyway
 
-        _register(plugins, "asyncio", functools.partial(pytest_asyncio.fixture, loop_scope="function"))
+        for scope in _LOOP_SCOPES:
+            _register(plugins, f"asyncio_{scope}", functools.partial(pytest_asyncio.fixture, loop_scope=scope))
     if plugins.has_plugin("anyio"):
         # anyio runs any async fixture of a test that is marked for it.
         _register(plugins, "anyio", pytest.fixture)
@@ -101,6 +113,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _register(plugins: pytest.PytestPluginManager, kind: str, fixture: Callable[..., Any]) -> None:
     holder = types.ModuleType(f"mobiz_async fixtures for {kind}")
-    vars(holder)["sandbox"] = fixture(name=f"_mobiz_sandbox_{kind}")(_sandbox)
-    vars(holder)["client"] = fixture(name=f"_mobiz_client_{kind}")(_client)
+    vars(holder)["sandbox"] = fixture(name=f"_mobiz_sandbox_{kind}")(_copy(_sandbox))
+    vars(holder)["client"] = fixture(name=f"_mobiz_client_{kind}")(_copy(_client))
     plugins.register(holder, f"mobiz-{kind}")
+
+
+def _copy(function: Any) -> types.FunctionType:
+    """Return a function of its own: pytest-asyncio notes the scope of a fixture's loop on the function itself."""
+    return types.FunctionType(function.__code__, function.__globals__, function.__name__)

@@ -46,6 +46,34 @@ def test_the_fixtures_work_with_pytest_asyncio_in_both_modes(pytester, mode, mar
     result.assert_outcomes(passed=2)
 
 
+SANDBOX_ALONE = """
+    {mark}
+    async def test_the_sandbox_alone_answers(mobiz_sandbox):
+        from mobiz_async import MobizClient, Timeouts
+        keys = "sandbox-api-key", "sandbox-subscription-key"
+        async with MobizClient(*keys, base_url=mobiz_sandbox.base_url, timeouts=Timeouts(read=5)) as mobiz:
+            await mobiz.trigger("sandbox-trigger", {{"A": "27821234567"}})
+"""
+
+
+@pytest.mark.parametrize(
+    ("fixtures", "tests"), [("function", "function"), ("function", "session"), ("session", "session")]
+)
+def test_the_fixtures_live_in_the_loop_of_the_test(pytester, fixtures, tests):
+    """Whatever says which that is: the test's own mark, or the project's settings."""
+    marks = {
+        "bare": "",
+        **{f"in_{scope}": f'@pytest.mark.asyncio(loop_scope="{scope}")' for scope in ("module", "session")},
+    }
+    pytester.makepyfile(**{f"test_{name}": (TESTS + SANDBOX_ALONE).format(mark=mark) for name, mark in marks.items()})
+    scopes = f"asyncio_default_fixture_loop_scope={fixtures}", f"asyncio_default_test_loop_scope={tests}"
+    settings = [word for setting in ("asyncio_mode=auto", *scopes) for word in ("-o", setting)]
+
+    result = pytester.runpytest_subprocess(*PLUGIN, "-p", "no:cacheprovider", "-W", "error", *settings, timeout=60)
+
+    result.assert_outcomes(passed=9)
+
+
 def test_the_fixtures_work_with_anyio_alone_and_skip_trio(pytester):
     mark = '@pytest.mark.anyio\n    @pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])'
     result = run(pytester, TESTS.format(mark=mark), "-p", "no:asyncio")
