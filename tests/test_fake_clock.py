@@ -184,3 +184,30 @@ def test_it_goes_on_in_another_event_loop_and_forgets_who_slept_in_the_first():
     for _ in range(2):
         asyncio.run(pass_two_seconds())
     assert seen == [(2.0, 1), (4.0, 1)]
+
+
+async def test_clocks_of_one_loop_leap_side_by_side_and_one_after_the_other():
+    """Each looks whether anything but looking is ready; that another looks is no reason to wait."""
+    log = []
+    one, other, third = (FakeClock(auto=True) for _ in range(3))
+    async with asyncio.timeout(5):
+        await asyncio.gather(nap(one, log, "one", 1, 3), nap(other, log, "other", 10, 2))
+        await nap(third, log, "third", 100)
+    assert sorted(log) == [
+        ("one", 1.0),
+        ("one", 2.0),
+        ("one", 3.0),
+        ("other", 10.0),
+        ("other", 20.0),
+        ("third", 100.0),
+    ]
+
+
+async def test_a_clock_is_told_to_go_on_beside_one_that_leaps():
+    log, leaping, standing = [], FakeClock(auto=True), FakeClock()
+    task = asyncio.create_task(nap(leaping, log, "leaping", 1, 3))
+    napping = asyncio.create_task(nap(standing, log, "standing", 5))
+    async with asyncio.timeout(5):
+        await standing.advance(5)
+        await asyncio.gather(task, napping)
+    assert (standing.monotonic(), leaping.monotonic()) == (5.0, 3.0)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import weakref
 
 __all__ = ["FakeClock"]
 
 _TURNS = 100  # after which a loop that does not show whether anything is ready counts as idle
 _MOST_TURNS = 1_000_000
+
+_polls: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, int] = weakref.WeakKeyDictionary()
+"""How many of the things that are ready to run in a loop are clocks looking whether anything else is."""
 
 
 class FakeClock:
@@ -40,7 +44,6 @@ class FakeClock:
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
         self._watching = False
-        self._polls = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self.sleeps: list[float] = []
         """Every sleep that was asked for, in seconds and in order, finished or not."""
@@ -79,7 +82,6 @@ class FakeClock:
         if loop is not self._loop:
             self._loop = loop
             self._sleepers.clear()
-            self._polls = 0
             self._watching = False
         return loop
 
@@ -98,14 +100,14 @@ class FakeClock:
     async def settle(self) -> None:
         """Return when every other task waits for something: for this clock, a future, a thread or a socket."""
         loop = self._here()
-        self._polls += 1
+        _count_poll(loop, 1)
         try:
             for turn in range(_MOST_TURNS):
                 await asyncio.sleep(0)
                 if self._idle(loop, turn):
                     return
         finally:
-            self._polls -= 1
+            _count_poll(loop, -1)
         raise RuntimeError("a task goes on and on without waiting for anything")
 
     async def advance(self, seconds: float) -> None:
@@ -131,12 +133,12 @@ class FakeClock:
     def _watch(self, loop: asyncio.AbstractEventLoop, turn: int = 0) -> None:
         if not self._watching:
             self._watching = True
-            self._polls += 1
+            _count_poll(loop, 1)
             loop.call_soon(self._look, loop, turn)
 
     def _look(self, loop: asyncio.AbstractEventLoop, turn: int) -> None:
         idle = self._idle(loop, turn)
-        self._polls -= 1
+        _count_poll(loop, -1)
         self._watching = False
         if not idle:
             self._watch(loop, turn + 1)
@@ -159,6 +161,10 @@ class FakeClock:
             self._watch(loop)
 
     def _idle(self, loop: asyncio.AbstractEventLoop, turn: int) -> bool:
-        """Whether nothing but this clock's own polling is ready to run."""
+        """Whether nothing but the polling of clocks is ready to run."""
         ready = getattr(loop, "_ready", None)  # asyncio's own loops have it
-        return turn >= _TURNS if ready is None else len(ready) < self._polls
+        return turn >= _TURNS if ready is None else len(ready) < _polls[loop]
+
+
+def _count_poll(loop: asyncio.AbstractEventLoop, change: int) -> None:
+    _polls[loop] = _polls.get(loop, 0) + change
