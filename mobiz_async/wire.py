@@ -20,6 +20,7 @@ from cattrs.gen import make_dict_structure_fn, override
 
 from mobiz_async.encoding import encode
 from mobiz_async.errors import ConfigurationError
+from mobiz_async.legible import legible
 from mobiz_async.reports import MessageStatus
 
 __all__ = [
@@ -183,6 +184,7 @@ def _words(value: object) -> str | None:
         return None
     if value.isalpha():  # "Accepted": nothing to hide in it
         return value[:_MESSAGE_LIMIT]
+    value = legible(value)
     for pattern, stand_in in _HIDDEN:
         value = pattern.sub(stand_in, value)
     return value[:_MESSAGE_LIMIT]
@@ -191,7 +193,7 @@ def _words(value: object) -> str | None:
 def _reference(value: object) -> str | None:
     # It may be a long number, and is there to be quoted; a URL it can only be by a gateway's mistake.
     text = _text(value)
-    return None if text is None else _URL.sub("[url]", text)[:_MESSAGE_LIMIT]
+    return None if text is None else _URL.sub("[url]", legible(text))[:_MESSAGE_LIMIT]
 
 
 def _whole(value: object) -> int | None:

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1] / PACKAGE
 
 LAYERS = (
     "encoding",
+    "legible",
     "errors",
     "clock",
     "cancelling",

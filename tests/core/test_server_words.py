@@ -17,11 +17,19 @@ from mobiz_async.wire import Operation, Reply, read
         ("see https://example.com/?api_key=k for help", "see [url] for help"),
         ("Can't find it; don't retry", "Can't find it; don't retry"),
         ("Rate limit is exceeded. Try again in 5 seconds.", "Rate limit is exceeded. Try again in 5 seconds."),
+        ("\x1b[2Jall\r\nwell\x00\x7f\x9b", r"\x1b[2Jall well\x00\x7f\x9b"),
+        ("see \x1b]8;;https://example.com\x07", "see [url]"),
+        ("number 2782\n1234567", "number [number]"),
     ],
 )
 def test_words_are_shown_without_what_they_quote(said, shown):
     answer = read(Operation.APPEND, Reply(400, body=encode({"status": 0, "message": said})))
     assert answer.message == shown
+
+
+def test_a_reference_commands_no_terminal():
+    body = {"statusCode": 500, "message": "no", "activityId": "a\x1b]0;owned\x07\nb"}
+    assert read(Operation.APPEND, Reply(500, body=encode(body))).reference == r"a\x1b]0;owned\x07 b"
 
 
 def test_a_number_for_a_field_name_is_not_shown():
