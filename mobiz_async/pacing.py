@@ -14,10 +14,8 @@ their answer, and that answer, whatever it says, closes the breaker.
 from __future__ import annotations
 
 import asyncio
-import collections
 import contextvars
 import enum
-import itertools
 import math
 
 import attrs
@@ -25,6 +23,7 @@ import attrs
 from mobiz_async.clock import Clock
 from mobiz_async.limits import Breaker, BreakerState, ConcurrencyLimit, LearntRate, Meter
 from mobiz_async.models import Outcome
+from mobiz_async.queueing import Waiters
 from mobiz_async.verdicts import Verdict
 
 __all__ = ["Lane", "Pace", "Pacer", "Permit"]
@@ -50,7 +49,7 @@ class Pace:
     ``requests_per_second``, ``records_per_second``: caps over both lanes; None for none. A chunk larger than a second's
     worth of records goes whole, and the next waits for it. ``increase`` (requests a round trip, while all are used) and
     ``decrease`` (a factor, once per throttling): how concurrency adapts. ``throttle_pause``: least seconds of silence
-    after a 429 that named none. ``breaker_threshold`` connect failures in a row open the breaker; probes are
+    after a 429, also where it named fewer. ``breaker_threshold`` connect failures in a row open the breaker; probes are
     ``probe_base`` seconds apart at first and ``probe_cap`` at most.
     """
 
@@ -99,17 +98,18 @@ class _LaneState:
     requests: list[Meter]
     records: list[Meter]
     in_flight: int = 0
-    waiters: collections.OrderedDict[asyncio.Future[Permit], tuple[int, int]] = attrs.field(
-        factory=collections.OrderedDict
-    )
-    """Future -> (ticket, records), in the order of tickets."""
+    waiters: Waiters[Permit] = attrs.field(factory=Waiters)
 
 
 class Pacer:
     """Gives out permits. Everything but ``admit`` is synchronous; use it from one event loop."""
 
-    def __init__(self, pace: Pace, clock: Clock) -> None:
-        """Start with every limit at its upper bound."""
+    def __init__(self, pace: Pace, clock: Clock, *, longest_pause: float = math.inf) -> None:
+        """Start with every limit at its upper bound.
+
+        When the server asks for a pause of more than ``longest_pause`` seconds, nobody waits for its end: for that long
+        requests are turned away at once, and then they may ask it again.
+        """
         self.pace = pace
         self._clock = clock
         self._breaker = Breaker(pace.breaker_threshold, base=pace.probe_base, cap=pace.probe_cap)
@@ -120,7 +120,10 @@ class Pacer:
         self._lanes = {Lane.SINGLE: self._single, Lane.BULK: self._bulk}
         # Nothing but slots to wait for: no pause, no rate, no outage. It spares the clock, so it may lag behind.
         self._calm = not self._bulk.requests and not self._bulk.records
+        self._longest_pause = longest_pause
         self._paused_until = -math.inf
+        self._refused_until = -math.inf
+        self._closed = False
         self._held_back_at = -math.inf
         self._epoch = 0
         self._tickets = 0
@@ -168,13 +171,19 @@ class Pacer:
         return self._paused_until
 
     @property
+    def refused_for(self) -> float:
+        """Seconds for which requests are turned away, as the server asked for too long a pause; 0: they are not."""
+        return max(self._refused_until - self._clock.monotonic(), 0.0)
+
+    @property
     def breaker(self) -> BreakerState:
         """Whether the server can be reached, as far as is known."""
         return self._breaker.state
 
-    async def admit(self, lane: Lane, records: int, *, concurrency: int | None = None) -> Permit:
+    async def admit(self, lane: Lane, records: int, *, concurrency: int | None = None) -> Permit | None:
         """Return a permit once the pause, the breaker, the rates and a slot allow it; first come, first served.
 
+        None: there is none to wait for, as the pacer was closed, or the server asked for a pause longer than any.
         ``records`` is how many the request carries. ``concurrency`` above the client's own lets a run that asks for it
         have that many in flight; one below it is the run's own business, by having fewer workers. Cancelling leaves
         nothing behind.
@@ -186,20 +195,23 @@ class Pacer:
         self._tickets += 1
         ticket = self._tickets
         loop = asyncio.get_running_loop()
-        while True:
-            future: asyncio.Future[Permit] = loop.create_future()
-            self._enqueue(state, future, ticket, records)
+        while not self._closed and not self.refused_for:
+            future: asyncio.Future[Permit | None] = loop.create_future()
+            state.waiters.enter(future, ticket, records)
+            self._pump()
             try:
                 permit = await future
             except asyncio.CancelledError:
-                if state.waiters.pop(future, None) is None and not future.cancelled():
-                    self._withdraw(future.result(), state)
+                given = None if state.waiters.pop(future, None) or future.cancelled() else future.result()
+                if given is not None:
+                    self._withdraw(given, state)
                 self._pump()
                 raise
-            if self._clock.monotonic() >= self._paused_until:
+            if permit is None or self._clock.monotonic() >= self._paused_until:
                 return permit
             # The server asked for silence between the permit and this task's turn: back to the head of the queue.
             self._withdraw(permit, state)
+        return None
 
     def admit_now(self, lane: Lane, records: int, *, concurrency: int | None = None) -> Permit | None:
         """Return what ``admit`` would return without waiting, or None where it would wait."""
@@ -219,17 +231,14 @@ class Pacer:
         self._calm = False
         self._paused_until = max(self._paused_until, self._clock.monotonic() + seconds)
 
-    def _enqueue(self, state: _LaneState, future: asyncio.Future[Permit], ticket: int, records: int) -> None:
-        waiters = state.waiters
-        earlier: list[asyncio.Future[Permit]] = []
-        returned = bool(waiters) and next(reversed(waiters.values()))[0] > ticket
-        if returned:
-            earlier.extend(itertools.takewhile(lambda other: waiters[other][0] < ticket, waiters))
-        waiters[future] = (ticket, records)
-        if returned:
-            for other in (future, *reversed(earlier)):
-                waiters.move_to_end(other, last=False)
-        self._pump()
+    def close(self) -> None:
+        """Turn away those who wait, and from now on whoever would have to."""
+        self._closed = True
+        self._turn_away()
+
+    def _turn_away(self) -> None:
+        for state in self._lanes.values():
+            state.waiters.turn_away()
 
     def _due(self, state: _LaneState, now: float) -> float:
         """When the lane's next request may go, as far as is known; inf when only a settled permit can tell."""
@@ -338,9 +347,14 @@ class Pacer:
     def _throttled(
         self, state: _LaneState, epoch: int, now: float, retry_after: float | None, delay: float | None
     ) -> None:
-        seconds = max(delay or 0.0, self.pace.throttle_pause) if retry_after is None else retry_after
+        # What the server names is obeyed, but for too little: a 0, or a date that a fast clock takes for past.
+        told = (delay or 0.0) if retry_after is None else min(retry_after, self._longest_pause)
+        seconds = max(told, self.pace.throttle_pause)
         self._calm = False
         self._paused_until = max(self._paused_until, now + seconds)
+        if retry_after is not None and retry_after > self._longest_pause:
+            self._refused_until = self._paused_until
+            self._turn_away()
         if epoch == self._epoch:
             # Whatever else was in flight by now belongs to the same burst and teaches nothing more.
             self._epoch += 1

@@ -54,7 +54,8 @@ def decide(
     """Decide about a request that has had ``attempt`` attempts in ``elapsed`` seconds, the last with ``verdict``.
 
     Only what provably was not applied goes again: no connection, or turned away by the gateway. An unknown goes again
-    only where the caller asked for it by name. ``Retry-After`` is obeyed in full, or else not waited for at all.
+    only where the caller asked for it by name. ``Retry-After`` is obeyed in full, or else not waited for at all; where
+    it names less than the backoff, that is waited for.
     """
     if verdict.outcome in (Outcome.ACCEPTED, Outcome.REJECTED):
         return _SETTLED
@@ -63,7 +64,8 @@ def decide(
         if retry_after is not None and retry_after > policy.max_retry_after:
             return Enough("Retry-After is longer than max_retry_after")
         wait = backoff(attempt, policy.throttle_base, policy.throttle_cap, chance)
-        after = wait if retry_after is None else retry_after + chance * policy.base
+        # A Retry-After of 0, or a date that a fast clock takes for past, would use all attempts up within a second.
+        after = wait if retry_after is None else max(wait, retry_after + chance * policy.base)
     elif verdict is Verdict.CONNECT_FAILED or (verdict.outcome is Outcome.UNKNOWN and resend_unknown):
         if verdict is Verdict.REDIRECTED:
             return Enough("a redirect would be answered the same way again")

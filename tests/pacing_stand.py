@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 
 import attrs
 
@@ -20,9 +21,10 @@ class Stand:
     pacer: Pacer = attrs.field(init=False)
     got: list = attrs.field(factory=list)
     tasks: list = attrs.field(factory=list)
+    longest_pause: float = math.inf
 
     def __attrs_post_init__(self):
-        self.pacer = Pacer(self.pace, self.clock)
+        self.pacer = Pacer(self.pace, self.clock, longest_pause=self.longest_pause)
 
     async def ask(self, count=1, lane=Lane.BULK, records=1, **options):
         """Let ``count`` tasks ask; return the new tasks."""
@@ -54,8 +56,8 @@ async def stands():
     """A factory of stands, whose tasks are ended with it."""
     made = []
 
-    def make(**options):
-        made.append(Stand(Pace(**options)))
+    def make(longest_pause=math.inf, **options):
+        made.append(Stand(Pace(**options), longest_pause=longest_pause))
         return made[-1]
 
     yield make

@@ -131,7 +131,7 @@ async def test_a_refusal_silences_both_lanes_for_as_long_as_the_server_says(stan
 
 @pytest.mark.parametrize(
     ("retry_after", "delay", "expected"),
-    [(3.0, 9.0, 3.0), (None, 9.0, 9.0), (None, 0.2, 1.0), (None, None, 1.0), (0.0, 9.0, 0.0)],
+    [(3.0, 9.0, 3.0), (None, 9.0, 9.0), (None, 0.2, 1.0), (None, None, 1.0), (0.0, 9.0, 1.0)],
     ids=["named", "backoff", "at least a second", "nothing named", "named as zero"],
 )
 async def test_the_reply_decides_the_pause_and_else_the_backoff_does(stand, retry_after, delay, expected):
@@ -139,6 +139,57 @@ async def test_the_reply_decides_the_pause_and_else_the_backoff_does(stand, retr
     await one.ask()
     one.permit().settle(Verdict.THROTTLED, retry_after, delay)
     assert one.pacer.paused_until == expected
+
+
+async def test_too_long_a_pause_is_waited_for_by_nobody_and_ends_at_the_longest(stand):
+    one = stand(longest_pause=100.0)
+    await one.ask(2)
+    one.pacer.pause(1)
+    await one.ask(2, Lane.SINGLE)
+    one.permit(0).settle(Verdict.THROTTLED, 1_795_000_000.0)
+    await one.ask(2)
+    during = (one.permit(2), one.permit(3), one.permit(4), one.permit(5), one.pacer.waiting, one.pacer.refused_for)
+    await one.clock.advance(100)
+    await one.ask()
+    assert during == (None, None, None, None, 0, 100.0)
+    assert (one.pacer.refused_for, one.permit().records, one.times[-1]) == (0.0, 1, 100.0)
+
+
+async def test_as_long_a_pause_as_is_waited_for_is_waited_for(stand):
+    one = stand(longest_pause=100.0)
+    await one.ask(2)
+    one.permit(0).settle(Verdict.THROTTLED, 100.0)
+    await one.ask()
+    during = (one.pacer.waiting, one.pacer.refused_for)
+    await one.clock.advance(100)
+    assert (during, one.times[-1], one.permit().records) == ((1, 0.0), 100.0, 1)
+
+
+async def test_a_pacer_that_is_closed_turns_away_whoever_waits_or_would_have_to(stand):
+    one = stand(concurrency=1, single_concurrency=1)
+    await one.ask(3)
+    await one.ask(2, Lane.SINGLE)
+    one.pacer.close()
+    await one.ask()
+    assert [permit is None for _, _, permit in sorted(one.got, key=lambda got: got[0])] == [
+        False,
+        True,
+        True,
+        False,
+        True,
+        True,
+    ]
+    assert (one.pacer.waiting, one.pacer.in_flight) == (0, 2)
+
+
+async def test_a_cancelled_caller_that_was_turned_away_leaves_nothing_behind(stand):
+    one = stand(concurrency=1)
+    await one.ask()
+    (waiting,) = await one.ask()
+    one.pacer.close()
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert (waiting.cancelled(), one.pacer.waiting, one.pacer.in_flight) == (True, 0, 1)
 
 
 async def test_a_shorter_pause_does_not_end_a_longer_one(stand):

@@ -34,7 +34,8 @@ TABLE = [
     ("throttled without a word", {"verdict": Verdict.THROTTLED}, Again(2.0)),
     ("throttled twice without a word", {"verdict": Verdict.THROTTLED, "attempt": 2}, Again(4.0)),
     ("throttled for a time", {"verdict": Verdict.THROTTLED, "retry_after": 30.0}, Again(30.5)),
-    ("throttled for no time", {"verdict": Verdict.THROTTLED, "retry_after": 0.0}, Again(0.5)),
+    ("throttled for no time", {"verdict": Verdict.THROTTLED, "retry_after": 0.0}, Again(2.0)),
+    ("throttled for no time, twice", {"verdict": Verdict.THROTTLED, "retry_after": 0.0, "attempt": 2}, Again(4.0)),
     ("throttled up to the cap", {"verdict": Verdict.THROTTLED, "retry_after": 100.0}, Again(100.5)),
     ("throttled beyond the cap", {"verdict": Verdict.THROTTLED, "retry_after": 100.1}, TOO_LONG),
     ("throttled, attempts used up", {"verdict": Verdict.THROTTLED, "attempt": 3, "retry_after": 1.0}, ATTEMPTS),
@@ -89,11 +90,12 @@ def test_only_what_provably_was_not_applied_goes_again(verdict, attempt: int, ch
 
 
 @given(st.floats(0, 100), st.floats(0, 1), st.integers(1, 2))
-def test_retry_after_is_obeyed_in_full(told: float, chance: float, attempt: int) -> None:
+def test_retry_after_is_obeyed_in_full_and_the_backoff_too(told: float, chance: float, attempt: int) -> None:
     decision = decide(Verdict.THROTTLED, attempt=attempt, policy=POLICY, elapsed=0.0, chance=chance, retry_after=told)
 
     assert isinstance(decision, Again)
-    assert told <= decision.after <= told + POLICY.base
+    wait = backoff(attempt, POLICY.throttle_base, POLICY.throttle_cap, chance)
+    assert max(told, wait) <= decision.after <= max(told + POLICY.base, wait)
 
 
 # The loop
