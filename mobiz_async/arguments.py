@@ -7,16 +7,18 @@ import os
 from collections.abc import AsyncIterable, Iterable
 from typing import Any, Final
 
+from mobiz_async.chunking import MAX_CHUNK_BYTES, Chunker
 from mobiz_async.encoding import ENCODING_ERRORS, encode
 from mobiz_async.errors import ConfigurationError, InvalidRecordError, Reason
-from mobiz_async.models import DataList, Secret
+from mobiz_async.held import Held
+from mobiz_async.models import MAX_RECORDS_PER_APPEND, DataList, Secret
 from mobiz_async.options import BulkOptions
 from mobiz_async.recipients.intake import Intake
 from mobiz_async.recipients.shape import shape_stage
 from mobiz_async.recipients.sources import Recipients
 from mobiz_async.recipients.stages import Problem
 
-__all__ = ["Records", "as_list", "as_secret", "intake_of", "key_of", "one_record", "raise_first"]
+__all__ = ["Records", "append_chunker", "as_list", "as_secret", "batch_chunker", "intake_of", "key_of", "one_record"]
 
 Records = Iterable[Any] | AsyncIterable[Any]
 
@@ -67,12 +69,9 @@ def intake_of(
 _shape_one = shape_stage(None)
 
 
-def one_record(held: list[Any]) -> bytes:
-    """Take the one object of a trigger out of ``held`` and return it encoded; raise ``InvalidRecordError``.
-
-    It is taken out because an exception carries the frames it passes, and error trackers print their locals.
-    """
-    fields = held.pop()
+def one_record(held: Held[Any]) -> bytes:
+    """Take the one object of a trigger out of ``held`` and return it encoded; raise ``InvalidRecordError``."""
+    fields = held.take()
     if type(fields) is dict:
         # The common case at a fraction of the cost: a join refuses whatever is not text.
         try:
@@ -88,10 +87,25 @@ def one_record(held: list[Any]) -> bytes:
     else:
         with contextlib.suppress(*ENCODING_ERRORS):
             return encode(staged.records[0])
-    del fields, staged  # for the same reason
+    del fields, staged  # an exception carries this frame, and error trackers print its locals
     raise InvalidRecordError(1, field, reason)
 
 
-def raise_first(problems: list[Problem]) -> None:
-    """Be the end of reading at the first record that cannot be sent."""
+def batch_chunker(rows: Records, batch_size: int) -> Chunker:
+    """Return what makes batches of triggers of ``rows``; the first that cannot be sent ends it."""
+    return Chunker(rows, shape_stage(None), chunk_size=batch_size, max_bytes=MAX_CHUNK_BYTES, on_problems=_raise_first)
+
+
+def append_chunker(contacts: DataList | str | int, rows: Records, number_field: str | None) -> Chunker:
+    """Return what makes one request of ``rows``, whatever their size; the first that cannot be sent ends it."""
+    return Chunker(
+        rows,
+        intake_of(as_list(contacts), rows, number_field).stage(),
+        chunk_size=MAX_RECORDS_PER_APPEND,
+        max_bytes=1 << 40,
+        on_problems=_raise_first,
+    )
+
+
+def _raise_first(problems: list[Problem]) -> None:
     raise problems[0].error()

@@ -1,27 +1,23 @@
 """Trigger batches sent side by side, with the manners of ``asyncio.gather(return_exceptions=True)``, but bounded.
 
-One failed batch hides no other batch's ids; only credentials that are refused stop the rest, which is then not sent.
+One failed batch hides no other batch's ids. What would become of every other batch as well ends the run, as it ends a
+bulk run: see ``stopping``.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 from mobiz_async.chunking import Chunk, Chunker
 from mobiz_async.delivery import Deliverer, Delivery
-from mobiz_async.errors import InvalidRecordError, RequestError
-from mobiz_async.models import Outcome
+from mobiz_async.errors import InvalidRecordError, RequestError, SourceError
+from mobiz_async.models import Outcome, Secret, StopReason
 from mobiz_async.pacing import Lane
 from mobiz_async.reports import BatchOutcome, TriggerReceipt, TriggerReport
-from mobiz_async.verdicts import Verdict
+from mobiz_async.stopping import stop_reason
 from mobiz_async.wire import trigger_request
 
-__all__ = ["BatchSent", "fan_out", "receipt_of", "send_batches"]
-
-BatchSent = tuple[Delivery, RequestError | None]
-
-_STOPS = frozenset({Verdict.AUTH_FAILED, Verdict.ENGAGEMENT_NOT_FOUND, Verdict.MISDIRECTED, Verdict.QUOTA})
+__all__ = ["TriggerRun", "receipt_of"]
 
 
 def receipt_of(delivery: Delivery, count: int) -> TriggerReceipt:
@@ -38,80 +34,117 @@ def receipt_of(delivery: Delivery, count: int) -> TriggerReceipt:
     )
 
 
-async def send_batches(
-    deliverer: Deliverer, trigger_key: str, chunker: Chunker, *, concurrency: int, send_time: str | None
-) -> TriggerReport:
-    """Send every batch of ``chunker`` to ``trigger_key`` and return the report.
+class TriggerRun:
+    """The batches of one ``trigger_many``: the first alone, then ``concurrency`` at a time."""
 
-    Raises the ``InvalidRecordError`` or ``SourceError`` that ended the reading, with ``report`` set to what was sent.
-    """
+    def __init__(
+        self, deliverer: Deliverer, trigger_key: Secret, chunker: Chunker, concurrency: int, send_time: str | None
+    ) -> None:
+        """Nothing is read or sent before ``run``."""
+        self._deliverer = deliverer
+        self._trigger_key = trigger_key
+        self._chunker = chunker
+        self._concurrency = concurrency
+        self._send_time = send_time
+        self._slots = asyncio.Semaphore(concurrency)
+        self._halt = asyncio.Event()
+        self._stopped: StopReason | None = None
+        self._error: InvalidRecordError | SourceError | None = None
+        self._in_hand: Chunk | None = None
+        self._outcomes: list[BatchOutcome] = []
+        self._requests = 0
 
-    async def send(batch: Chunk) -> BatchSent:
-        request = trigger_request(trigger_key, batch.body, batch.count, send_time)
-        delivery = await deliverer.deliver(request, Lane.BULK, concurrency=concurrency)
-        failed = delivery.judged.verdict.outcome is not Outcome.ACCEPTED
-        return delivery, delivery.judged.error(request, delivery.attempts) if failed else None
+    def stop(self) -> None:
+        """Finish the attempts that have begun, begin no more."""
+        self._stop(StopReason.ASKED)
 
-    started = deliverer.clock.monotonic()
-    batches, posts, invalid = await fan_out(chunker, send, concurrency)
-    report = TriggerReport(tuple(batches), posts, deliverer.clock.monotonic() - started)
-    error = invalid or chunker.error
-    if error is not None:
-        error.report = report
-        raise error
-    return report
+    def _stop(self, reason: StopReason) -> None:
+        self._stopped = self._stopped or reason
+        self._halt.set()
 
+    async def run(self) -> TriggerReport:
+        """Send every batch and return the report.
 
-async def fan_out(
-    chunker: Chunker, send: Callable[[Chunk], Awaitable[BatchSent]], concurrency: int
-) -> tuple[list[BatchOutcome], int, InvalidRecordError | None]:
-    """Send every batch of ``chunker``, ``concurrency`` at a time; the first alone.
-
-    Return the batches in order, how many POSTs were begun, and the record that ended the reading early, if one did.
-    """
-    slots = asyncio.Semaphore(concurrency)
-    outcomes: list[BatchOutcome] = []
-    posts = 0
-    halt = asyncio.Event()
-    invalid: InvalidRecordError | None = None
-
-    async def one(batch: Chunk) -> None:
-        nonlocal posts
+        Raises the ``InvalidRecordError`` or ``SourceError`` that ended the reading, with ``report`` set to what was
+        sent.
+        """
+        started = self._deliverer.clock.monotonic()
         try:
-            delivery, error = await send(batch)
+            async with asyncio.TaskGroup() as group:
+                reader = group.create_task(self._read(group))
+                watch = group.create_task(self._halted(reader))
+                reader.add_done_callback(lambda _: watch.cancel())
         finally:
-            slots.release()
-        verdict = delivery.judged.verdict
-        posts += delivery.attempts
-        if verdict in _STOPS:
-            halt.set()
-        accepted = verdict.outcome is Outcome.ACCEPTED
-        receipt = receipt_of(delivery, batch.count) if accepted else None
-        outcomes.append(
-            BatchOutcome(
-                batch.index, batch.first_record, batch.count, verdict.outcome, delivery.attempts, receipt, error
-            )
-        )
+            await self._chunker.aclose()
+        if self._in_hand is not None:
+            self._note(self._in_hand, Outcome.NOT_SENT)
+        self._outcomes.sort(key=lambda outcome: outcome.index)
+        elapsed = self._deliverer.clock.monotonic() - started
+        report = TriggerReport(tuple(self._outcomes), self._requests, elapsed, self._stopped)
+        if self._error is not None:
+            self._error.report = report
+            raise self._error
+        return report
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            while not halt.is_set():
-                try:
-                    batch = await chunker.next()
-                except InvalidRecordError as error:
-                    # Without the frames it came through: error trackers print their locals, which are records.
-                    invalid = error.with_traceback(None)
-                    break
-                if batch is None:
-                    break
-                await slots.acquire()
-                if halt.is_set():
-                    outcomes.append(BatchOutcome(batch.index, batch.first_record, batch.count, Outcome.NOT_SENT))
-                    break
-                task = group.create_task(one(batch))
-                if batch.index == 0:
-                    await asyncio.wait([task])
-    finally:
-        await chunker.aclose()
-    outcomes.sort(key=lambda outcome: outcome.index)
-    return outcomes, posts, invalid
+    async def _halted(self, reader: asyncio.Task[None]) -> None:
+        await self._halt.wait()
+        reader.cancel()  # the source may be waiting for something, for however long
+
+    async def _read(self, group: asyncio.TaskGroup) -> None:
+        while (batch := await self._next()) is not None:
+            self._in_hand = batch
+            await self._slots.acquire()
+            if self._halt.is_set():
+                return
+            self._in_hand = None
+            task = group.create_task(self._send(batch))
+            if batch.index == 0:
+                await asyncio.wait([task])
+
+    async def _next(self) -> Chunk | None:
+        if self._halt.is_set():
+            return None
+        try:
+            batch = await self._chunker.next()
+        except InvalidRecordError as error:
+            # Without the frames it came through: error trackers print their locals, which are records.
+            self._error = error.with_traceback(None)
+        else:
+            self._error = self._chunker.error
+            if batch is not None:
+                return batch
+        if self._error is not None:
+            self._stopped = self._stopped or StopReason.SOURCE
+        return None
+
+    async def _send(self, batch: Chunk) -> None:
+        request = trigger_request(self._trigger_key, batch.body, batch.count, self._send_time)
+        try:
+            delivery = await self._deliverer.deliver(
+                request, Lane.BULK, halt=self._halt, concurrency=self._concurrency, patient=True
+            )
+        finally:
+            self._slots.release()
+        judged = delivery.judged
+        self._requests += delivery.attempts
+        reason = stop_reason(judged, self._deliverer.policy.max_retry_after)
+        if reason is not None:
+            self._stop(reason)
+        outcome = judged.verdict.outcome
+        if outcome is Outcome.ACCEPTED:
+            self._note(batch, outcome, delivery.attempts, receipt=receipt_of(delivery, batch.count))
+        else:
+            self._note(batch, outcome, delivery.attempts, error=judged.error(request, delivery.attempts))
+
+    def _note(
+        self,
+        batch: Chunk,
+        outcome: Outcome,
+        attempts: int = 0,
+        *,
+        receipt: TriggerReceipt | None = None,
+        error: RequestError | None = None,
+    ) -> None:
+        self._outcomes.append(
+            BatchOutcome(batch.index, batch.first_record, batch.count, outcome, attempts, receipt, error)
+        )

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
-from mobiz_async.arguments import Records, as_list, as_secret, intake_of, key_of, one_record, raise_first
-from mobiz_async.batches import receipt_of, send_batches
+from mobiz_async.arguments import (
+    Records,
+    append_chunker,
+    as_list,
+    as_secret,
+    batch_chunker,
+    intake_of,
+    key_of,
+    one_record,
+)
+from mobiz_async.batches import TriggerRun, receipt_of
 from mobiz_async.bulk import BulkRun
-from mobiz_async.chunking import MAX_CHUNK_BYTES, Chunker
+from mobiz_async.chunking import Chunker
 from mobiz_async.clock import Clock, SystemClock
 from mobiz_async.coalescing import Coalescer
 from mobiz_async.delivery import Deliverer, Delivery
 from mobiz_async.errors import ConfigurationError
+from mobiz_async.held import Held, unseen
 from mobiz_async.journal import MemoryJournal
+from mobiz_async.lifetime import Lifetime
 from mobiz_async.logs import from_environment as log_as_environment_asks
 from mobiz_async.models import (
-    MAX_RECORDS_PER_APPEND,
     Credentials,
     DataList,
     Outcome,
@@ -34,7 +43,6 @@ from mobiz_async.models import (
 )
 from mobiz_async.options import BulkOptions, BulkSettings
 from mobiz_async.pacing import Lane, Pace, Pacer
-from mobiz_async.recipients.shape import shape_stage
 from mobiz_async.reports import AppendReceipt, BulkReport, EventHook, TriggerReceipt, TriggerReport
 from mobiz_async.transport import AiohttpTransport, Transport, check_base_url
 from mobiz_async.wire import (
@@ -111,24 +119,22 @@ class MobizClient:
             transport = AiohttpTransport(credentials, url, timeouts, session, expect_continue=expect_continue)
         elif session is not None:
             raise ConfigurationError("session and transport exclude each other")
-        self._deliverer = Deliverer(transport, Pacer(self._pace, self._clock), retry, self._clock, tuple(events))
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._process = os.getpid()
-        self._closing = False
-        self._active = 0
-        self._idle = asyncio.Event()
-        self._runs: set[BulkRun] = set()
+        pacer = Pacer(self._pace, self._clock, longest_pause=retry.max_retry_after)
+        self._deliverer = Deliverer(transport, pacer, retry, self._clock, tuple(events))
+        self._lifetime = Lifetime(self._deliverer)
 
     def __repr__(self) -> str:
-        state = "open" if not getattr(self, "_closing", True) else "closed"  # a constructor that raised is shown too
+        lifetime = getattr(self, "_lifetime", None)  # a constructor that raised is shown too
+        state = "open" if lifetime is not None and not lifetime.closing else "closed"
         return f"<MobizClient {getattr(self, '_base_url', '')} {state}>"
 
     def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
-        if getattr(self, "_loop", None) is not None and not self._closing:
+        lifetime = getattr(self, "_lifetime", None)
+        if lifetime is not None and lifetime.used and not lifetime.closing:
             _warn(f"unclosed {self!r}: use 'async with', or await aclose()", ResourceWarning, source=self)
 
     async def __aenter__(self) -> Self:
-        self._check()
+        self._lifetime.check()
         return self
 
     async def __aexit__(
@@ -139,43 +145,11 @@ class MobizClient:
     async def aclose(self, timeout: float = 30.0) -> None:  # noqa: ASYNC109  what is cut off is not this call
         """Begin nothing new, let what is in flight end for up to ``timeout`` seconds, then close. Twice is fine.
 
-        Bulk runs are stopped as by ``stop()``. What is cut off ends for its caller as an attempt without an answer:
-        not sent, or unknown. A session that was handed in stays open.
+        Bulk runs and trigger runs are stopped at once: their attempts that have begun may end, and none begins any
+        more. What is left after ``timeout`` ends for its caller with what is proven: ``NotSentError`` where it waited
+        to go (again), ``OutcomeUnknownError`` where it was on its way. A session that was handed in stays open.
         """
-        self._closing = True
-        for run in self._runs:
-            run.stop()
-        try:
-            if self._active:
-                self._idle.clear()
-                # After that the transport closes under those that remain; each gets its verdict from that.
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(timeout):
-                        await self._idle.wait()
-        finally:
-            await self._deliverer.transport.aclose()
-
-    def _check(self) -> None:
-        if self._closing:
-            raise RuntimeError("this client is closed")
-        if self._process != os.getpid():
-            raise RuntimeError("this client was made in another process: make one in each process, after the fork")
-        loop = asyncio.get_running_loop()
-        if self._loop is None:
-            self._loop = loop
-        elif self._loop is not loop:
-            raise RuntimeError("this client is used from another event loop than before: make one for each loop")
-
-    @contextmanager
-    def _operation(self) -> Iterator[None]:
-        self._check()
-        self._active += 1
-        try:
-            yield
-        finally:
-            self._active -= 1
-            if not self._active:
-                self._idle.set()
+        await self._lifetime.aclose(timeout)
 
     # Triggers
 
@@ -186,12 +160,11 @@ class MobizClient:
         sent; ``RejectedError`` and its kinds for result codes 0, 1, 2 and 4; ``NotSentError`` and its kinds when all
         attempts provably failed; ``OutcomeUnknownError`` when it may have been sent: it is then not sent again.
         """
-        with self._operation():
-            held = [fields]
-            del fields  # an exception carries this frame, and error trackers print its locals
-            request = trigger_request(trigger_key, one_record(held))
-            del trigger_key
-            return await self._single(request)
+        held, key = Held(fields), Secret(trigger_key)
+        del fields, trigger_key  # an exception carries this frame, and error trackers print its locals
+        with self._lifetime.operation():
+            check_trigger_key(key)
+            return await self._single(trigger_request(key, one_record(held)))
 
     async def schedule(self, trigger_key: str, fields: Any, *, send_time: datetime | str) -> TriggerReceipt:
         """Schedule Message: ``trigger`` at ``send_time``, an aware datetime in the future, or a text sent as it is.
@@ -199,19 +172,18 @@ class MobizClient:
         The vendor does not document the format; ``send_time_format`` of the client is the one in use. Raises
         ``ConfigurationError`` for a naive or past ``send_time``, and what ``trigger`` raises.
         """
-        with self._operation():
+        held, key = Held(fields), Secret(trigger_key)
+        del fields, trigger_key  # as in trigger
+        with self._lifetime.operation():
+            check_trigger_key(key)
             when = format_send_time(send_time, self._send_time_format, self._clock.wall())
-            held = [fields]
-            del fields  # as in trigger
-            request = trigger_request(trigger_key, one_record(held), send_time=when)
-            del trigger_key
-            return await self._single(request)
+            return await self._single(trigger_request(key, one_record(held), send_time=when))
 
-    async def _single(self, request: Request) -> TriggerReceipt:
-        return receipt_of(await self._deliver(request, Lane.SINGLE), request.records)
+    async def _single(self, request: Request, *, cut_short: bool = False) -> TriggerReceipt:
+        return receipt_of(await self._deliver(request, Lane.SINGLE, cut_short=cut_short), request.records)
 
-    async def _deliver(self, request: Request, lane: Lane) -> Delivery:
-        delivery = await self._deliverer.deliver(request, lane)
+    async def _deliver(self, request: Request, lane: Lane, *, cut_short: bool = False) -> Delivery:
+        delivery = await self._deliverer.deliver(request, lane, cut_short=cut_short)
         if delivery.judged.verdict.outcome is not Outcome.ACCEPTED:
             raise delivery.judged.error(request, delivery.attempts)
         return delivery
@@ -225,9 +197,9 @@ class MobizClient:
         that fails hides no other's ids. Raises ``InvalidRecordError``, with ``report`` set to what was sent before it.
         The vendor names no limit of a batch; 500 is ours.
         """
-        held = [rows]
-        del rows  # as in trigger
-        return await self._many(trigger_key, held, batch_size, concurrency, None)
+        held, key = Held(rows), Secret(trigger_key)
+        del rows, trigger_key  # as in trigger
+        return await self._many(key, held, batch_size, concurrency, None)
 
     async def schedule_many(
         self,
@@ -239,24 +211,22 @@ class MobizClient:
         concurrency: int | None = None,
     ) -> TriggerReport:
         """Schedule Message with arrays: ``trigger_many`` at ``send_time``, which is as in ``schedule``."""
+        held, key = Held(rows), Secret(trigger_key)
+        del rows, trigger_key  # as in trigger
         when = format_send_time(send_time, self._send_time_format, self._clock.wall())
-        held = [rows]
-        del rows  # as in trigger
-        return await self._many(trigger_key, held, batch_size, concurrency, when)
+        return await self._many(key, held, batch_size, concurrency, when)
 
     async def _many(
-        self, trigger_key: str, held: list[Records], batch_size: int, concurrency: int | None, when: str | None
+        self, trigger_key: Secret, held: Held[Records], batch_size: int, concurrency: int | None, when: str | None
     ) -> TriggerReport:
         check_trigger_key(trigger_key)
         if batch_size < 1 or (concurrency is not None and concurrency < 1):
             raise ConfigurationError("batch_size and concurrency are at least 1")
-
-        with self._operation():
-            chunker = Chunker(
-                held.pop(), shape_stage(None), chunk_size=batch_size, max_bytes=MAX_CHUNK_BYTES, on_problems=raise_first
-            )
-            at_once = concurrency or self._pace.concurrency
-            return await send_batches(self._deliverer, trigger_key, chunker, concurrency=at_once, send_time=when)
+        with self._lifetime.operation():
+            chunker = unseen(Held(partial(batch_chunker, held.take(), batch_size)))
+            run = TriggerRun(self._deliverer, trigger_key, chunker, concurrency or self._pace.concurrency, when)
+            with self._lifetime.stopping(run):
+                return await run.run()
 
     @asynccontextmanager
     async def coalesce(
@@ -277,12 +247,15 @@ class MobizClient:
         further callers wait for room, or with ``on_full="fail"`` get a ``NotSentError``. Leaving the block sends what
         waits, for up to ``close_timeout`` seconds.
         """
+        key = Secret(trigger_key)
+        del trigger_key  # as in trigger
+        check_trigger_key(key)
 
         async def post(batch: list[bytes]) -> TriggerReceipt:
             body = b"[" + b",".join(batch) + b"]"
-            return await self._single(trigger_request(trigger_key, body, len(batch)))
+            return await self._single(trigger_request(key, body, len(batch)), cut_short=True)
 
-        with self._operation():
+        with self._lifetime.operation():
             coalescer = Coalescer(
                 post,
                 max_batch=max_batch,
@@ -290,11 +263,12 @@ class MobizClient:
                 max_queue=max_queue,
                 max_batches_in_flight=max_batches_in_flight,
                 on_full=on_full,
-                prepare=lambda fields: one_record([fields]),
+                prepare=one_record,
                 close_timeout=close_timeout,
             )
-            async with coalescer:
-                yield coalescer
+            with self._lifetime.stopping(coalescer):
+                async with coalescer:
+                    yield coalescer
 
     # Lists
 
@@ -309,7 +283,7 @@ class MobizClient:
         owner = username or self._username
         if not owner:
             raise ConfigurationError("create_list needs a username: pass it, or set MOBIZ_USERNAME")
-        with self._operation():
+        with self._lifetime.operation():
             delivery = await self._deliver(create_list_request(owner, name, definition), Lane.SINGLE)
         answer = delivery.judged.answer
         assert answer is not None
@@ -324,15 +298,10 @@ class MobizClient:
         It is sent again only where it provably was not applied. Raises ``InvalidRecordError`` or
         ``ConfigurationError`` (too many) before anything is sent, and the ``RequestError`` kinds. No rows: no request.
         """
-        with self._operation():
-            chunker = Chunker(
-                rows,
-                intake_of(as_list(contacts), rows, number_field).stage(),
-                chunk_size=MAX_RECORDS_PER_APPEND,
-                max_bytes=1 << 40,
-                on_problems=raise_first,
-            )
-            del rows  # as in trigger
+        held = Held(rows)
+        del rows  # as in trigger
+        with self._lifetime.operation():
+            chunker = unseen(Held(partial(append_chunker, contacts, held.take(), number_field)))
             try:
                 chunk = await chunker.next()
                 more = await chunker.next() if chunk is not None else None
@@ -365,8 +334,9 @@ class MobizClient:
         set: ``InvalidRecordError`` (unless ``on_invalid="skip"``), ``SourceError`` when ``records`` raised,
         ``SourceChangedError`` and ``JournalError``. When cancelled, what may have gone out is unknown.
         """
-        async with self.bulk(contacts, records, **options) as run:
-            del records, options  # as in trigger
+        opened = self.bulk(contacts, records, **options)
+        del records, options  # as in trigger
+        async with opened as run:
             return await run.finish()
 
     @asynccontextmanager
@@ -374,21 +344,21 @@ class MobizClient:
         self, contacts: DataList | str | int, records: Records, **options: Unpack[BulkSettings]
     ) -> AsyncIterator[BulkRun]:
         """``send_bulk``, watched: a context manager giving a ``BulkRun`` to iterate, look at and stop."""
+        begin = Held(partial(self._begin, contacts, records, options))
+        del records, options  # as in trigger
+        with self._lifetime.operation():
+            run = unseen(begin)
+            with self._lifetime.stopping(run):
+                async with run:
+                    yield run
+
+    def _begin(self, contacts: DataList | str | int, records: Records, options: BulkSettings) -> BulkRun:
         asked = BulkOptions.of(options)
         target = as_list(contacts)
         intake = intake_of(target, records, asked.number_field, asked)
         identity = asked.identity(target.id, intake.fingerprints())
-
         most = asked.max_chunk_bytes
         chunker = partial(Chunker, records, intake.stage(most), chunk_size=asked.chunk_size, max_bytes=most)
         journal = asked.journal if asked.journal is not None else MemoryJournal(resumable=False)
-        with self._operation():
-            concurrency = asked.concurrency or self._pace.concurrency
-            run = BulkRun(self._deliverer, target.id, chunker, journal, identity, asked, concurrency)
-            self._runs.add(run)
-            del records, options, chunker  # as in trigger
-            try:
-                async with run:
-                    yield run
-            finally:
-                self._runs.discard(run)
+        concurrency = asked.concurrency or self._pace.concurrency
+        return BulkRun(self._deliverer, target.id, chunker, journal, identity, asked, concurrency)

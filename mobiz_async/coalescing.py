@@ -11,7 +11,8 @@ What becomes of a caller:
 - its batch is accepted: a receipt of its own, with its message id where the reply's entries match in number;
 - its batch fails: a copy of the error of its own, since a shared exception would collect everybody's tracebacks;
 - nobody knows what became of its batch: ``OutcomeUnknownError``, and the batch is not sent again;
-- the coalescer closes first: ``NotSentError`` if its batch never left, ``OutcomeUnknownError`` if it did.
+- the coalescer closes first: what is proven by then. ``NotSentError`` if its batch never left, or was turned away and
+  waited to go again; ``OutcomeUnknownError`` if it may have been applied.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from typing import Any, Generic, Literal, Self, TypeVar
 import attrs
 
 from mobiz_async.errors import ConfigurationError, NotSentError, OutcomeUnknownError
+from mobiz_async.held import Held
 from mobiz_async.reports import TriggerReceipt
 
 __all__ = ["BatchQueue", "Coalescer", "Leftover", "Post"]
@@ -38,7 +40,8 @@ log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Post = Callable[[list[Any]], Awaitable[TriggerReceipt]]
-"""Sends one batch and returns its receipt; raises a ``RequestError`` otherwise."""
+"""Sends one batch and returns its receipt; raises a ``RequestError`` otherwise. Cancelled, it does one or the other by
+what is proven then; a ``CancelledError`` counts as unknown."""
 
 _LAST_WORD = 0.25  # seconds a cancelled POST has to clean up after a close that ran out of time
 
@@ -112,6 +115,7 @@ class _Call:
 class _Batch:
     calls: list[_Call]
     handed_over: bool = False
+    cut_short: bool = False
 
     def fail(self, error: Callable[[], BaseException]) -> int:
         return sum(call.fail(error()) for call in self.calls)
@@ -149,11 +153,12 @@ class Coalescer:
         max_queue: int = 10_000,
         max_batches_in_flight: int = 8,
         on_full: Literal["wait", "fail"] = "wait",
-        prepare: Callable[[Any], Any] | None = None,
+        prepare: Callable[[Held[Any]], Any] | None = None,
         close_timeout: float | None = 30.0,
     ) -> None:
-        """Send through ``post``. What ``prepare`` makes of a record is queued; it may refuse one.
+        """Send through ``post``. What ``prepare`` makes of a record, which it takes out of a ``Held``, is queued.
 
+        ``prepare`` may refuse a record; as what it raises carries frames, none of them should hold it any more.
         ``max_wait`` is in seconds. With ``max_queue`` records waiting to leave, the next callers wait outside
         (``on_full="wait"``) or get a ``NotSentError`` (``"fail"``). Raises ``ConfigurationError`` for a number that
         makes no sense.
@@ -209,6 +214,8 @@ class Coalescer:
         Raises what ``prepare`` raises, a ``RequestError`` that says what became of the batch, ``NotSentError`` when the
         queue is full and ``on_full`` is ``"fail"``, and ``RuntimeError`` after closing or from another event loop.
         """
+        held = Held(fields)
+        del fields  # an exception carries this frame, and error trackers print its locals
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             if self._loop is not None:
@@ -216,9 +223,7 @@ class Coalescer:
             self._loop = loop
         if self._closing:
             raise RuntimeError("this coalescer is closed")
-        if self._prepare is not None:
-            fields = self._prepare(fields)
-        call = _Call(fields, loop.time(), loop.create_future())
+        call = _Call(held.take() if self._prepare is None else self._prepare(held), loop.time(), loop.create_future())
         if len(self._queue) < self._max_queue:
             self._queue.add(call, call.arrived)
             if self._timer is None or len(self._queue) >= self._queue.max_batch:
@@ -276,7 +281,9 @@ class Coalescer:
                 if not call.future.done():
                     call.future.set_result(part)
         except Exception as error:  # noqa: BLE001  whatever it is, the callers wait for it
-            batch.fail(functools.partial(_own_copy, error))
+            count = batch.fail(functools.partial(_own_copy, error))
+            if batch.cut_short:
+                self._leave(count, sent=not isinstance(error, NotSentError))
 
     def _finished(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
         # The only way to still have callers here is a task that was cancelled, perhaps before its first step.
@@ -286,25 +293,31 @@ class Coalescer:
         self._dispatch(loop)
 
     def _abandon(self, batch: _Batch) -> None:
-        count = batch.fail(_unknown if batch.handed_over else _not_sent)
-        if count and batch.handed_over:
+        self._leave(batch.fail(_unknown if batch.handed_over else _not_sent), sent=batch.handed_over)
+
+    def _leave(self, count: int, *, sent: bool) -> None:
+        if count and sent:
             self._left = attrs.evolve(self._left, unknown=self._left.unknown + count)
         elif count:
             self._left = attrs.evolve(self._left, not_sent=self._left.not_sent + count)
 
+    def stop(self) -> None:
+        """Take nothing more; what waits leaves at once, as far as ``max_batches_in_flight`` allows."""
+        self._closing = True
+        if self._loop is not None:
+            self._dispatch(self._loop)
+
     async def aclose(self, timeout: float | None = None) -> Leftover:  # noqa: ASYNC109  it reports instead of raising
         """Send what waits, for at most ``timeout`` seconds (None: as long as it takes), and say what is left.
 
-        When time is up, or this call is cancelled, every caller still waiting gets its error at once. Closing again
-        is fine.
+        When time is up, or this call is cancelled, every caller still waiting gets its error. Closing again is fine.
         """
-        self._closing = True
         loop = asyncio.get_running_loop()
         if self._loop not in (None, loop):
             raise RuntimeError("this coalescer belongs to another event loop")
         before = self._left
         deadline = math.inf if timeout is None else loop.time() + timeout
-        self._dispatch(loop)
+        self.stop()
         try:
             while self._in_flight and (left := deadline - loop.time()) > 0:
                 await asyncio.wait(self._in_flight, timeout=None if left == math.inf else left)
@@ -312,7 +325,9 @@ class Coalescer:
         finally:
             cut_short = self._give_up()
         if cut_short:
-            await asyncio.wait(cut_short, timeout=_LAST_WORD)
+            _, deaf = await asyncio.wait(cut_short, timeout=_LAST_WORD)
+            for task in deaf:
+                self._abandon(self._in_flight[task])
         if self._left != before:
             log.warning(
                 "coalescer closed with %d records not sent and %d unknown",
@@ -329,8 +344,8 @@ class Coalescer:
         self._abandon(waiting)
         running = [task for task in self._in_flight if not task.done()]
         for task in running:
-            self._abandon(self._in_flight[task])
-            task.cancel()
+            self._in_flight[task].cut_short = True
+            task.cancel()  # what that proves is what its callers are told
         return running
 
     def _drain(self) -> Iterator[_Call]:

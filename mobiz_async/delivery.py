@@ -80,6 +80,8 @@ class Deliverer:
     """Returns a number from 0 to 1; for the jitter of backoffs."""
     reached: bool = False
     """Whether the server has ever answered. An outage is waited out; an address that never answered is not."""
+    closed: asyncio.Event = attrs.field(factory=asyncio.Event)
+    """Set when no further attempt is to begin: what is under way ends with what it has."""
 
     async def deliver(
         self,
@@ -92,12 +94,15 @@ class Deliverer:
         concurrency: int | None = None,
         resend_unknown: bool = False,
         patient: bool = False,
+        cut_short: bool = False,
     ) -> Delivery:
         """Send ``request`` until there is nothing more to gain by sending it.
 
-        Once ``halt`` is set, no further attempt begins. ``deadline`` is in the clock's monotonic seconds. ``patient``:
-        attempts that were probes of an open breaker do not count against ``max_attempts`` once the server was reached,
-        so that an outage is waited out. Raises what the hooks raise, and ``CancelledError``; the rest is a verdict.
+        Once ``halt`` is set, or the deliverer closed, no further attempt begins. ``deadline`` is in the clock's
+        monotonic seconds. ``patient``: attempts that were probes of an open breaker do not count against
+        ``max_attempts`` once the server was reached, so that an outage is waited out. ``cut_short``: being cancelled
+        ends it with what is proven by then, for a task that others wait for. Raises what the hooks raise, and else
+        ``CancelledError``; the rest is a verdict.
         """
         course = _Course(
             self,
@@ -113,9 +118,17 @@ class Deliverer:
         try:
             judged, _ = await repeat(course.attempt, _decided, course.sleep)
         except asyncio.CancelledError as cancelled:
-            course.cancelled(cancelled)
-            raise
+            known = course.cancelled(cancelled, Failure.CLOSED if cut_short else Failure.CANCELLED)
+            if known is None or not cut_short:
+                raise
+            judged = known
         return Delivery(judged, course.posts)
+
+    async def aclose(self) -> None:
+        """Let no further attempt begin, end the waits for one, and close the transport under those that have begun."""
+        self.closed.set()
+        self.pacer.close()
+        await self.transport.aclose()
 
     def tell(self, event: AttemptEvent) -> None:
         """Hand ``event`` to the hooks and the log. A hook that raises is logged, by its class alone, and ignored."""
@@ -170,6 +183,8 @@ class _Course:
         permit = await self._admitted()
         if isinstance(permit, Failure):
             judged = self._judge(Attempt(Stage.QUEUED, failure=permit))
+            if permit is Failure.PAUSED:
+                judged = attrs.evolve(judged, retry_after=self._with.pacer.refused_for)
             decision = self._decide(judged)
             self._tell(judged, decision)
             return self._proven(judged), decision
@@ -200,30 +215,35 @@ class _Course:
 
     async def sleep(self, seconds: float) -> None:
         """Wait for the next attempt, or until there is to be none."""
-        if self._halt is None:
-            await self._with.clock.sleep(seconds)
-        else:
-            await _first(self._with.clock.sleep(seconds), self._halt.wait())
+        await _first(self._with.clock.sleep(seconds), (self._halt or self._with.closed).wait())
 
     async def _admitted(self) -> Permit | Failure:
         """Return a permit, or why there is to be no attempt."""
-        if self._with.pacer.paused_until - self._with.clock.monotonic() > self._with.policy.max_retry_after:
-            return Failure.PAUSED
+        if (over := self._over()) is not None:
+            return over
+        pacer = self._with.pacer
+        permit = pacer.admit_now(self._lane, self._request.records, concurrency=self._concurrency)
+        if permit is not None:
+            return permit
+        admit = pacer.admit(self._lane, self._request.records, concurrency=self._concurrency)
+        if self._halt is None and self._with.policy.deadline is None:
+            permit = await admit
+        else:
+            permit = await _first(admit, self._no_more(), _unused)
+        if (over := self._over()) is not None:
+            _unused(permit)
+            return over
+        if permit is None:
+            return Failure.PAUSED if pacer.refused_for or self._with.policy.deadline is None else Failure.DEADLINE
+        return permit
+
+    def _over(self) -> Failure | None:
+        """Return why no further attempt begins, or None where one may."""
+        if self._with.closed.is_set():
+            return Failure.CLOSED
         if self._halt is not None and self._halt.is_set():
             return Failure.STOPPED
-        at_once = self._with.pacer.admit_now(self._lane, self._request.records, concurrency=self._concurrency)
-        if at_once is not None:
-            return at_once
-        admit = self._with.pacer.admit(self._lane, self._request.records, concurrency=self._concurrency)
-        if self._halt is None and self._with.policy.deadline is None:
-            return await admit
-        permit = await _first(admit, self._no_more(), _unused)
-        halted = self._halt is not None and self._halt.is_set()
-        if permit is not None and halted:
-            permit.settle(None)
-        if halted:
-            return Failure.STOPPED
-        return permit if permit is not None else Failure.DEADLINE
+        return None
 
     async def _no_more(self) -> None:
         """Return when no further attempt may begin: the run has ended, or the policy's deadline has passed."""
@@ -265,17 +285,20 @@ class _Course:
             resend_unknown=self._resend_unknown,
         )
 
-    def cancelled(self, error: asyncio.CancelledError) -> None:
-        """Tell what is known of an attempt that was broken off, or of a wait for one."""
+    def cancelled(self, error: asyncio.CancelledError, why: Failure) -> Judged | None:
+        """Tell and return what is known of an attempt that was broken off, or of a wait for one; None: all was told."""
         if self._told_all:
-            return
-        judged = self._judge(Attempt(self._stage, failure=Failure.CANCELLED))
-        self._tell(judged, Enough(Failure.CANCELLED))
+            return None
+        if why is Failure.CLOSED and self._stage >= Stage.SENDING:
+            why = Failure.DISCONNECTED  # what it says is: before it was sent
+        judged = self._judge(Attempt(self._stage, failure=why))
+        self._tell(judged, Enough(why))
         if judged.verdict.outcome is Outcome.UNKNOWN:
             error.add_note(
                 f"mobiz_async: {self._request.operation.value} was cancelled after it may have gone out; "
                 "its outcome is unknown"
             )
+        return self._proven(judged)
 
     def _tell(self, judged: Judged, decision: Decision) -> None:
         begun = self._stage is not Stage.QUEUED
@@ -298,8 +321,9 @@ class _Course:
         )
 
 
-def _unused(permit: Permit) -> None:
-    permit.settle(None)
+def _unused(permit: Permit | None) -> None:
+    if permit is not None:
+        permit.settle(None)
 
 
 def _drop(_: object) -> None:

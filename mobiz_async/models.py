@@ -147,9 +147,9 @@ class OnInvalid(enum.StrEnum):
 
 
 class StopReason(enum.StrEnum):
-    """Why a bulk run ended before its source did."""
+    """Why a run ended before its source did."""
 
-    ASKED = "stop() was called"
+    ASKED = "stop() was called, or the client closed"
     CREDENTIALS = "the credentials were refused"
     MISDIRECTED = "the address is wrong: not found, or redirected elsewhere"
     UNKNOWN = "an outcome is unknown"

@@ -35,6 +35,11 @@ class MessageStatus:
     status: str | None = None
     extra: Mapping[str, Any] = attrs.field(factory=dict, repr=False, hash=False)
 
+    @property
+    def submitted(self) -> bool | None:
+        """Whether ``status`` is "SUBMITTED", the only word that the vendor documents; None without a word."""
+        return None if self.status is None else self.status.strip().upper() == "SUBMITTED"
+
 
 @attrs.frozen
 class TriggerReceipt:
@@ -57,6 +62,15 @@ class TriggerReceipt:
     def attributable(self) -> bool:
         """Whether ``messages`` and the posted objects agree in number."""
         return len(self.messages) == self.count
+
+    @property
+    def submitted(self) -> bool | None:
+        """Whether every message says "SUBMITTED": False if any has another word, None if any has none.
+
+        The vendor documents that one word. What another means is unknown, so it changes no outcome.
+        """
+        said = {message.submitted for message in self.messages} or {None}
+        return False if False in said else None if None in said else True
 
     @property
     def message_id(self) -> str | None:
@@ -160,8 +174,9 @@ class BulkReport:
 
     def __attrs_post_init__(self) -> None:
         """Refuse books that do not balance: a mistake of ours must not pass for a result."""
-        settled = self.accepted + self.rejected + self.not_sent + self.unknown + self.skipped
-        if self.read != settled:
+        counts = self.accepted, self.rejected, self.not_sent, self.unknown, self.skipped
+        settled = sum(counts)
+        if self.read != settled or min(counts) < 0:
             raise AssertionError(f"the books do not balance: read {self.read:,}, settled {settled:,}")
 
     @property
@@ -218,18 +233,22 @@ class BatchOutcome:
 
 @attrs.frozen
 class TriggerReport:
-    """The books of ``trigger_many``: every batch, in order, with its receipt or its error."""
+    """The books of ``trigger_many``: every batch, in order, with its receipt or its error.
+
+    ``stopped`` says why the run ended before its source did; what comes after the last of ``batches`` was not sent.
+    """
 
     batches: tuple[BatchOutcome, ...] = ()
     requests: int = 0
     elapsed: float = 0.0
+    stopped: StopReason | None = None
 
     def _total(self, outcome: Outcome) -> int:
         return sum(batch.count for batch in self.batches if batch.outcome is outcome)
 
     @property
     def read(self) -> int:
-        """Objects taken from the source."""
+        """Objects in ``batches``."""
         return sum(batch.count for batch in self.batches)
 
     @property
@@ -253,9 +272,15 @@ class TriggerReport:
         return self._total(Outcome.UNKNOWN)
 
     @property
+    def not_submitted(self) -> int:
+        """Messages of accepted batches with another status than "SUBMITTED"; see ``TriggerReceipt.submitted``."""
+        receipts = [batch.receipt for batch in self.batches if batch.receipt is not None]
+        return sum(message.submitted is False for receipt in receipts for message in receipt.messages)
+
+    @property
     def ok(self) -> bool:
-        """Whether every object was accepted."""
-        return self.accepted == self.read
+        """Whether the source was read to its end and every object was accepted."""
+        return self.stopped is None and self.accepted == self.read
 
     @property
     def message_ids(self) -> tuple[str | None, ...]:
@@ -270,10 +295,14 @@ class TriggerReport:
         return tuple(ids)
 
     def raise_for_failures(self) -> None:
-        """Raise the error of the first batch that was not accepted, if there is one."""
-        for batch in self.batches:
-            if batch.error is not None:
-                raise batch.error
+        """Raise when not ``ok``: the error of the first batch that was not accepted, or what stopped the run."""
+        if self.ok:
+            return
+        error: MobizError | None = next((batch.error for batch in self.batches if batch.error is not None), None)
+        if error is None:
+            error = MobizError(f"the run ended early: {self.stopped}")
+        error.report = self
+        raise error
 
 
 @attrs.frozen

@@ -39,7 +39,10 @@ from mobiz_async.wire import API_KEY_PARAMETER, SUBSCRIPTION_HEADER, Body, Reply
 __all__ = ["REPLY_CAP", "AiohttpTransport", "OnStage", "Transport", "check_base_url"]
 
 REPLY_CAP = 1 << 20
-"""Bytes of a reply that are read. The documented replies are below 100 KiB for 500 messages."""
+"""Bytes of a reply that are read, unless it is to a batch of more than a thousand triggers."""
+
+_REPLY_PER_TRIGGER = 1 << 10
+"""Bytes of a reply for each trigger of a batch. What the vendor documents is below 100, and ids may be longer."""
 
 _SLICE = 1 << 16
 # Idle connections are dropped before common servers drop them: a request that meets a closing connection is unknown.
@@ -114,6 +117,12 @@ FAILURE_OF: tuple[tuple[type[BaseException], Failure], ...] = (
     (aiohttp.ClientConnectionError, Failure.DISCONNECTED),
     (OSError, Failure.DISCONNECTED),
 )
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody cancelled this task, and not what it waits for."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 def failure_of(error: BaseException) -> Failure:
@@ -265,11 +274,13 @@ class AiohttpTransport:
                 # There is no public way to chain to the session's own.
                 middlewares=(*session._middlewares, partial(self._complete_request, request)),  # noqa: SLF001
             ) as response:
-                reply = await self._read(response)
+                reply = await self._read(response, request)
         except asyncio.CancelledError as error:
-            body.stop()
-            # Without the frames of aiohttp, whose locals hold the URL: error trackers print locals.
-            raise error.with_traceback(None)  # noqa: B904  it is the same one
+            if _is_cancelled():
+                body.stop()
+                # Without the frames of aiohttp, whose locals hold the URL: error trackers print locals.
+                raise error.with_traceback(None)  # noqa: B904  it is the same one
+            failure = self._lost(stage)
         except AttemptError as error:
             reply, failure = error.reply, error.failure
         except Exception as error:  # noqa: BLE001  a user's middleware may raise anything; the stage alone proves
@@ -282,20 +293,28 @@ class AiohttpTransport:
             failure = Failure.UPLOAD_STALLED
         return Attempt(stage, None if failure is not None else reply, failure)
 
-    async def _read(self, response: aiohttp.ClientResponse) -> Reply:
+    def _lost(self, stage: Stage) -> Failure:
+        """Return why a wait of aiohttp's own was cancelled, as its name look-ups are when the session closes."""
+        if stage >= Stage.SENDING:
+            return Failure.DISCONNECTED
+        return Failure.CLOSED if self._closed else Failure.CONNECT
+
+    async def _read(self, response: aiohttp.ClientResponse, asked: Request) -> Reply:
+        # A reply that is cut is an unknown outcome, so it may be as long as what was asked makes it.
+        cap = max(REPLY_CAP, _REPLY_PER_TRIGGER * asked.records) if asked.operation.is_trigger else REPLY_CAP
         headers = {name: response.headers[name] for name in _HEADERS_KEPT if name in response.headers}
         body = bytearray()
         try:
             while part := await response.content.readany():
                 body += part
-                if len(body) > REPLY_CAP:
+                if len(body) > cap:
                     response.close()
                     break
         except (aiohttp.ClientError, TimeoutError, OSError):
             if response.status // 100 == 2:  # noqa: PLR2004  2xx: only the body could prove acceptance
                 raise
             body.clear()
-        return Reply(response.status, headers, self._scrub(bytes(body[:REPLY_CAP])))
+        return Reply(response.status, headers, self._scrub(bytes(body[:cap])))
 
     def _scrub(self, body: bytes) -> bytes:
         # A gateway may quote the URL back at us; the key goes no further than this.
@@ -314,7 +333,7 @@ class AiohttpTransport:
             if not self._quotes_us(response):
                 return response
             async with response:
-                reply = await self._read(response)
+                reply = await self._read(response, asked)
         except Exception as error:  # noqa: BLE001  whatever it is, its text may hold the URL
             failure = failure_of(error)
         # Raised outside the except block: "from None" would hide the original but keep it in __context__.

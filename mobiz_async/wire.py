@@ -21,6 +21,7 @@ from cattrs.gen import make_dict_structure_fn, override
 from mobiz_async.encoding import encode
 from mobiz_async.errors import ConfigurationError
 from mobiz_async.legible import legible
+from mobiz_async.models import Secret
 from mobiz_async.reports import MessageStatus
 
 __all__ = [
@@ -85,22 +86,21 @@ class Reply:
     body: bytes = attrs.field(default=b"", repr=False)
 
 
-def trigger_request(trigger_key: str, body: Body, records: int = 1, send_time: str | None = None) -> Request:
+def trigger_request(trigger_key: Secret, body: Body, records: int = 1, send_time: str | None = None) -> Request:
     """TriggerMessage, or with ``send_time`` Schedule Message.
 
-    ``body`` is an encoded object, or an array of them, under the columns' letters ("A" is the mobile number). Raises
-    ``ConfigurationError`` for a trigger key that is none.
+    ``body`` is an encoded object, or an array of them, under the columns' letters ("A" is the mobile number).
+    ``check_trigger_key`` comes first: what raises over ``body`` would show it.
     """
-    check_trigger_key(trigger_key)
-    query = {"trigger_key": trigger_key}
+    query = {"trigger_key": trigger_key.reveal()}
     if send_time is None:
         return Request(Operation.TRIGGER, _TRIGGER_PATH, query, body, records)
     return Request(Operation.SCHEDULE, _TRIGGER_PATH, {**query, "send_time": send_time}, body, records)
 
 
-def check_trigger_key(trigger_key: object) -> None:
+def check_trigger_key(trigger_key: Secret) -> None:
     """Raise ``ConfigurationError`` unless it is text with something in it."""
-    if not isinstance(trigger_key, str) or not trigger_key.strip():
+    if not isinstance(trigger_key.reveal(), str) or not trigger_key.reveal().strip():
         raise ConfigurationError("the trigger key is empty, or no text")
 
 

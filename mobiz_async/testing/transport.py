@@ -55,7 +55,7 @@ class FakeTransport:
     async def post(self, request: Request, on_stage: OnStage) -> Attempt:
         """Answer one attempt by the script; see ``Transport.post``."""
         if self.closed:
-            raise RuntimeError("this transport is closed")
+            return Attempt(Stage.QUEUED, failure=Failure.CLOSED)
         posted = self._note(request)
         answer = next(self._script, self._then)
         reached = Stage.QUEUED

@@ -109,6 +109,18 @@ async def test_ids_are_attributed_to_nobody_when_the_lengths_disagree(client: Mo
     assert len(report.batches[1].receipt.messages) == 9
 
 
+async def test_a_message_with_another_word_than_submitted_is_counted_and_stays_accepted() -> None:
+    """The vendor documents the one word; what "FAILED" under an acceptance means is not known."""
+    words = [{"Message_Id": "1", "Status": "SUBMITTED"}, {"Message_Id": "2", "Status": "FAILED"}]
+    value = {"Result_Code": 3, "Message_Status": words}
+    async with client_on(Network(lambda request, n: replied(200, value))) as client:
+        report = await client.trigger_many("key", people(4), batch_size=2)
+
+    assert (report.accepted, report.ok, report.not_submitted) == (4, True, 2)
+    receipt = report.batches[0].receipt
+    assert [receipt.submitted, receipt.part(0).submitted, receipt.part(1).submitted] == [False, True, False]
+
+
 async def test_an_empty_202_has_no_ids(client_of: Callable[..., MobizClient]) -> None:
     async with Sandbox(empty_202=True) as sandbox:
         report = await client_of(sandbox).trigger_many(TRIGGER, people(3))

@@ -145,6 +145,24 @@ def test_the_message_id_is_known_for_one_object_with_one_status(messages, count,
     assert TriggerReceipt(messages=messages, count=count).message_id == expected
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["SUBMITTED"], True),
+        (["SUBMITTED", " submitted "], True),
+        (["SUBMITTED", "FAILED"], False),
+        (["SUBMITTED", None, "FAILED"], False),
+        (["SUBMITTED", None], None),
+        ([], None),
+        ([""], False),
+    ],
+)
+def test_a_word_other_than_the_documented_one_is_seen(words, expected) -> None:
+    receipt = TriggerReceipt(messages=tuple(MessageStatus("m", word) for word in words), count=len(words))
+
+    assert receipt.submitted is expected
+
+
 def test_the_part_of_a_receipt_is_one_objects_own() -> None:
     receipt = TriggerReceipt("ref", 3, "Accepted", TWO, 2)
 

@@ -9,6 +9,7 @@ import pickle
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -34,15 +35,16 @@ from mobiz_async.sandbox import Fault, Faults, Sandbox
 
 API_KEY = "k3yApi/+==9\\f"
 SUBSCRIPTION_KEY = "k3ySubscription/+9f"
-KEYS = ("k3yApi", "k3ySubscription")
+TRIGGER_KEY = "k3yTrigger/+9f"
+KEYS = ("k3yApi", "k3ySubscription", "k3yTrigger")
 NUMBER = "27829998877"
 MESSAGE = "Meet Thandiwe at noon"
-OURS = str(Path(mobiz_async.__file__).parent)
+OURS = (str(Path(mobiz_async.__file__).parent), "<attrs generated")
 
 
 @pytest.fixture
 async def hidden() -> Any:
-    async with Sandbox(api_key=API_KEY, subscription_key=SUBSCRIPTION_KEY) as sandbox:
+    async with Sandbox(api_key=API_KEY, subscription_key=SUBSCRIPTION_KEY, trigger_keys=[TRIGGER_KEY]) as sandbox:
         yield sandbox
 
 
@@ -55,11 +57,17 @@ def client_of(url: str, **settings: Any) -> MobizClient:
     return MobizClient(API_KEY, SUBSCRIPTION_KEY, "sandbox-user", base_url=url, **settings)
 
 
+async def coalesced(client: MobizClient, record: Any, **options: Any) -> Any:
+    async with client.coalesce(TRIGGER_KEY, **options) as pins:
+        return await pins.send(record)
+
+
 OPERATIONS: dict[str, Callable[[MobizClient], Any]] = {
-    "trigger": lambda client: client.trigger("sandbox-trigger", {"A": NUMBER, "E": MESSAGE}),
-    "schedule": lambda client: client.schedule("sandbox-trigger", {"A": NUMBER, "E": MESSAGE}, send_time="2099-01-01"),
-    "trigger_many": lambda client: client.trigger_many("sandbox-trigger", [{"A": NUMBER, "E": MESSAGE}]),
-    "schedule_many": lambda client: client.schedule_many("sandbox-trigger", [{"A": NUMBER}], send_time="2099-01-01"),
+    "trigger": lambda client: client.trigger(TRIGGER_KEY, {"A": NUMBER, "E": MESSAGE}),
+    "schedule": lambda client: client.schedule(TRIGGER_KEY, {"A": NUMBER, "E": MESSAGE}, send_time="2099-01-01"),
+    "trigger_many": lambda client: client.trigger_many(TRIGGER_KEY, [{"A": NUMBER, "E": MESSAGE}]),
+    "schedule_many": lambda client: client.schedule_many(TRIGGER_KEY, [{"A": NUMBER}], send_time="2099-01-01"),
+    "coalesce": lambda client: coalesced(client, {"A": NUMBER, "E": MESSAGE}),
     "create_list": lambda client: client.create_list("Spring", {"Number": "msisdn"}),
     "append": lambda client: client.append("1", [{"Number": NUMBER, "Message": MESSAGE}]),
     "send_bulk": lambda client: client.send_bulk("1", [{"Number": NUMBER, "Message": MESSAGE}]),
@@ -292,16 +300,17 @@ BAD: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("case", BAD)
-@pytest.mark.parametrize("operation", ["send_bulk", "append", "trigger", "trigger_many"])
+@pytest.mark.parametrize("operation", ["send_bulk", "append", "trigger", "trigger_many", "coalesce"])
 async def test_no_recipient_shows_when_a_record_is_refused(watch: Watch, operation: str, case: str) -> None:
     record = BAD[case]
-    if operation.startswith("trigger") and case == "no number":
+    if operation.startswith(("trigger", "coalesce")) and case == "no number":
         record = [NUMBER, MESSAGE]
     calls = {
         "send_bulk": lambda client: client.send_bulk("1", [*numbers(3), record], max_chunk_bytes=200),
         "append": lambda client: client.append("1", [*numbers(3), record]),
-        "trigger": lambda client: client.trigger("key", record),
-        "trigger_many": lambda client: client.trigger_many("key", [record]),
+        "trigger": lambda client: client.trigger(TRIGGER_KEY, record),
+        "trigger_many": lambda client: client.trigger_many(TRIGGER_KEY, [record]),
+        "coalesce": lambda client: coalesced(client, record),
     }
     if case == "too large" and operation != "send_bulk":
         record = None
@@ -310,6 +319,74 @@ async def test_no_recipient_shows_when_a_record_is_refused(watch: Watch, operati
 
     assert isinstance(error, InvalidRecordError)
     assert_free(everything_about(error) + watch.written(), of=(*KEYS, NUMBER, MESSAGE))
+
+
+PAST = datetime(2020, 1, 1, tzinfo=UTC)
+ONE_ROW = {"Number": NUMBER, "Message": MESSAGE}
+BATCH = [{"A": NUMBER, "E": MESSAGE}]
+REFUSALS: dict[str, Callable[[MobizClient], Any]] = {
+    "trigger: key is none": lambda client: client.trigger(TRIGGER_KEY.encode(), BATCH[0]),
+    "trigger: blank key": lambda client: client.trigger(" ", BATCH[0]),
+    "schedule: past": lambda client: client.schedule(TRIGGER_KEY, BATCH[0], send_time=PAST),
+    "schedule: naive": lambda client: client.schedule(TRIGGER_KEY, BATCH[0], send_time=PAST.replace(tzinfo=None)),
+    "schedule: no time": lambda client: client.schedule(TRIGGER_KEY, BATCH[0], send_time=""),
+    "schedule_many: past": lambda client: client.schedule_many(TRIGGER_KEY, BATCH, send_time=PAST),
+    "trigger_many: batch_size": lambda client: client.trigger_many(TRIGGER_KEY, BATCH, batch_size=0),
+    "trigger_many: blank key": lambda client: client.trigger_many("", BATCH),
+    "trigger_many: one record": lambda client: client.trigger_many(TRIGGER_KEY, BATCH[0]),
+    "trigger_many: a text": lambda client: client.trigger_many(TRIGGER_KEY, NUMBER),
+    "coalesce: max_batch": lambda client: coalesced(client, BATCH[0], max_batch=0),
+    "append: list id": lambda client: client.append(1.5, [ONE_ROW]),
+    "append: one record": lambda client: client.append("1", ONE_ROW),
+    "append: too many": lambda client: client.append("1", [ONE_ROW] * 10_001),
+    "send_bulk: list id": lambda client: client.send_bulk("", [ONE_ROW]),
+    "send_bulk: one record": lambda client: client.send_bulk("1", ONE_ROW),
+    "send_bulk: chunk_size": lambda client: client.send_bulk("1", [ONE_ROW], chunk_size=0, common=ONE_ROW),
+    "send_bulk: on_unknown": lambda client: client.send_bulk("1", [ONE_ROW], on_unknown=5, suppress=[NUMBER]),
+    "send_bulk: no such option": lambda client: client.send_bulk("1", [ONE_ROW], nope=1, common=ONE_ROW),
+    "send_bulk: common": lambda client: client.send_bulk("1", [NUMBER], common={**ONE_ROW, "x": object()}),
+    "send_bulk: names of common": lambda client: client.send_bulk("1", [NUMBER], common={5: MESSAGE}),
+    "send_bulk: suppress": lambda client: client.send_bulk("1", [ONE_ROW], suppress=NUMBER),
+    "send_bulk: region": lambda client: client.send_bulk("1", [ONE_ROW], region="nowhere", suppress=[NUMBER]),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+async def test_nothing_shows_when_a_call_is_refused(watch: Watch, case: str) -> None:
+    async with client_of("http://127.0.0.1:9") as client:
+        _, error = await outcome_of(REFUSALS[case](client))
+
+    assert isinstance(error, (MobizError, TypeError))
+    assert_free(everything_about(error) + watch.written(), of=(*KEYS, NUMBER, MESSAGE))
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+async def test_nothing_shows_when_the_client_is_closed(watch: Watch, operation: str) -> None:
+    client = client_of("http://127.0.0.1:9")
+    await client.aclose()
+    _, error = await outcome_of(OPERATIONS[operation](client))
+
+    assert isinstance(error, RuntimeError)
+    assert_free(everything_about(error) + watch.written(), of=(*KEYS, NUMBER, MESSAGE))
+
+
+@pytest.mark.parametrize("operation", ["send_bulk", "append", "trigger_many"])
+async def test_no_recipient_shows_when_a_source_cannot_be_begun(watch: Watch, operation: str) -> None:
+    """What a source of the caller's own raises keeps its own frames, and none of ours."""
+
+    class Source:
+        def __iter__(self) -> Iterator[Any]:
+            raise LookupError("not today")
+
+        def __repr__(self) -> str:
+            return NUMBER
+
+    async with client_of("http://127.0.0.1:9") as client:
+        _, error = await outcome_of(getattr(client, operation)("1", Source()))
+
+    assert isinstance(error, LookupError)
+    assert "__iter__" in {frame.name for frame in traceback.extract_tb(error.__traceback__)}
+    assert_free(everything_about(error) + watch.written(), of=(*KEYS, NUMBER))
 
 
 @pytest.mark.parametrize("operation", ["send_bulk", "append", "trigger_many"])

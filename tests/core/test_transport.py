@@ -15,7 +15,7 @@ from broken import (
 from posting import MIB, Make, append, posted, told
 
 from mobiz_async import ConfigurationError
-from mobiz_async.models import Outcome
+from mobiz_async.models import Outcome, Secret
 from mobiz_async.sandbox import Fault, Faults, Sandbox
 from mobiz_async.transport import REPLY_CAP, check_base_url
 from mobiz_async.verdicts import Stage, Verdict
@@ -60,7 +60,7 @@ async def test_a_triggers_empty_202_is_accepted(transport_to: Make) -> None:
         await peer.answer("202 Accepted")
 
     async with serving(script) as seen:
-        judged, _ = await posted(transport_to(seen.url), trigger_request("key", b"{}"))
+        judged, _ = await posted(transport_to(seen.url), trigger_request(Secret("key"), b"{}"))
 
     assert judged.verdict is Verdict.ACCEPTED
 
@@ -99,6 +99,32 @@ async def test_a_reply_is_read_up_to_its_cap(transport_to: Make) -> None:
 
     assert judged.attempt.reply is not None
     assert (len(judged.attempt.reply.body), judged.verdict) == (REPLY_CAP, Verdict.UNREADABLE)
+
+
+@pytest.mark.parametrize(
+    ("count", "length", "verdict"),
+    [
+        (1, REPLY_CAP + 100, Verdict.UNREADABLE),
+        (2000, REPLY_CAP + 100, Verdict.ACCEPTED),
+        (2000, 2000 * 1024, Verdict.ACCEPTED),
+        (2000, 2000 * 1024 + 1, Verdict.UNREADABLE),
+    ],
+)
+async def test_the_reply_to_a_batch_may_be_as_long_as_the_batch_makes_it(
+    transport_to: Make, count: int, length: int, verdict: Verdict
+) -> None:
+    """A reply that is cut would make an unknown outcome of every large batch."""
+    body = b'{"Result_Code": 3, "Message_Status": [], "Reference": "%s"}'
+    body = body.replace(b"%s", b"r" * (length - len(body) + 2))
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.answer("200 OK", body)
+
+    async with serving(script) as seen:
+        judged, _ = await posted(transport_to(seen.url), trigger_request(Secret("key"), b"[{}]", count))
+
+    assert (len(body), judged.verdict) == (length, verdict)
 
 
 async def test_a_key_that_the_server_quotes_is_scrubbed_from_the_reply(transport_to: Make) -> None:
@@ -180,7 +206,11 @@ FOR_TRIGGERS = {
 @pytest.mark.parametrize("operation", [Operation.APPEND, Operation.TRIGGER])
 async def test_the_verdict_about_every_fault(transport_to: Make, sandbox: Sandbox, fault: Fault, operation) -> None:
     sandbox.faults = Faults.always(fault)
-    request = append() if operation is Operation.APPEND else trigger_request("sandbox-trigger", b'{"A":"27821234567"}')
+    request = (
+        append()
+        if operation is Operation.APPEND
+        else trigger_request(Secret("sandbox-trigger"), b'{"A":"27821234567"}')
+    )
     hangs = fault in (Fault.HANG_AFTER_APPLY, Fault.HANG_UNAPPLIED)
     task = asyncio.create_task(posted(transport_to(sandbox.base_url, read=0.1 if hangs else 10.0), request))
     if fault is Fault.SLOW_ANSWER:
@@ -218,7 +248,7 @@ async def test_a_body_arrives_as_it_was_whatever_its_size(transport_to: Make, si
 
 async def test_a_request_is_as_the_vendor_has_it(transport_to: Make) -> None:
     async with serving(obliging) as seen:
-        await posted(transport_to(f"{seen.url}/gateway/v1"), trigger_request("my key&", b"{}", 1, "18:00"))
+        await posted(transport_to(f"{seen.url}/gateway/v1"), trigger_request(Secret("my key&"), b"{}", 1, "18:00"))
 
     head = seen.requests[0][0].decode()
     lines = head.split("\r\n")
@@ -286,7 +316,7 @@ async def test_however_many_addresses_are_used_each_request_has_its_own(transpor
     async with serving(obliging) as seen:
         transport = transport_to(seen.url)
         for n in [*range(300), 0]:
-            await posted(transport, trigger_request(f"key-{n}", b"{}"))
+            await posted(transport, trigger_request(Secret(f"key-{n}"), b"{}"))
         await transport.aclose()
 
     asked = [head.split(b"trigger_key=")[1].split(b"&")[0] for head, _ in seen.requests]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mobiz_async import errors
 from mobiz_async.errors import MobizError, OutcomeUnknownError, RequestError
-from mobiz_async.models import Outcome
+from mobiz_async.models import Outcome, Secret
 from mobiz_async.verdicts import ANSWERS, FAILURES, Attempt, Failure, Stage, Verdict, classify, retry_after
 from mobiz_async.wire import Operation, Reply, append_request, trigger_request
 
@@ -184,7 +184,7 @@ def test_only_a_definite_refusal_of_a_whole_body_can_be_split() -> None:
 
 
 def raised(operation: Operation, attempt: Attempt, attempts: int = 2) -> RequestError:
-    request = append_request("1", b"[]", 1) if operation is APPEND else trigger_request("key", b"{}")
+    request = append_request("1", b"[]", 1) if operation is APPEND else trigger_request(Secret("key"), b"{}")
     return classify(operation, attempt).error(request, attempts)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mobiz_async import ConfigurationError, MessageStatus
+from mobiz_async import ConfigurationError, MessageStatus, Secret
 from mobiz_async.wire import (
     Answer,
     AnswerKind,
@@ -39,7 +39,7 @@ def answer(value: object, operation: Operation = Operation.TRIGGER, status: int 
 
 
 def test_a_trigger_names_its_key_in_the_query() -> None:
-    request = trigger_request("my-key", b'{"A":"27821234567"}')
+    request = trigger_request(Secret("my-key"), b'{"A":"27821234567"}')
 
     assert request.operation is Operation.TRIGGER
     assert (request.path, request.query, request.body, request.records) == (
@@ -51,7 +51,7 @@ def test_a_trigger_names_its_key_in_the_query() -> None:
 
 
 def test_a_schedule_is_a_trigger_with_a_time() -> None:
-    request = trigger_request("my-key", b"[{},{}]", 2, "1800000000")
+    request = trigger_request(Secret("my-key"), b"[{},{}]", 2, "1800000000")
 
     assert request.operation is Operation.SCHEDULE
     assert (request.path, request.query, request.records) == (
@@ -87,7 +87,7 @@ def test_creating_a_list_sends_its_name_and_definition() -> None:
 
 
 def test_a_request_and_a_reply_show_neither_query_nor_body() -> None:
-    request = trigger_request("my-key", b'{"A":"27821234567"}')
+    request = trigger_request(Secret("my-key"), b'{"A":"27821234567"}')
     reply = Reply(200, {"x": "27821234567"}, b"27821234567")
 
     assert "my-key" not in repr(request)

@@ -12,6 +12,7 @@ from mobiz_async import (
     ConnectError,
     InvalidPayloadError,
     MobizClient,
+    NotSentError,
     Outcome,
     OutcomeUnknownError,
     QuotaExceededError,
@@ -179,7 +180,7 @@ async def test_closing_loses_what_is_held_and_answers_nothing_more():
     with pytest.raises(OutcomeUnknownError):
         await task
     async with client(fake) as another:
-        with pytest.raises(RuntimeError, match="transport is closed"):
+        with pytest.raises(NotSentError, match="closed before it was sent"):
             await another.append("1", ["27821234567"])
 
 

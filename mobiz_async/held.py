@@ -1,0 +1,54 @@
+"""What must not show in a traceback with locals: records and options on their way in, and what raises over them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Generic, TypeVar
+
+__all__ = ["Held", "unseen"]
+
+T = TypeVar("T")
+Value_co = TypeVar("Value_co", covariant=True)
+
+_OURS = (str(Path(__file__).parent), "<attrs generated")
+
+
+class Held(Generic[Value_co]):
+    """Holds one value that an exception's frames must not show, until it is taken out.
+
+    An exception carries every frame it passes, and error trackers print the locals of each.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: Value_co) -> None:
+        """Hold ``value``; the caller deletes its own name for it."""
+        self._value = value
+
+    def take(self) -> Value_co:
+        """Return the value and forget it. Use it in an expression."""
+        value = self._value
+        del self._value
+        return value
+
+
+def unseen(held: Held[Callable[[], T]]) -> T:
+    """Return what the held call returns. What it raises comes out without our frames, whose locals hold its arguments.
+
+    It is for calls that look at what they are given and refuse it, where the message says it all.
+    """
+    try:
+        return held.take()()
+    except Exception as error:  # noqa: BLE001  a caller's iterable may raise anything
+        raised = error.with_traceback(_beyond_ours(error.__traceback__))
+    if raised.__suppress_context__:
+        raised.__context__ = None  # "from None" hides it from the traceback, and keeps its frames all the same
+    raise raised
+
+
+def _beyond_ours(trace: TracebackType | None) -> TracebackType | None:
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
+        trace = trace.tb_next
+    return trace

@@ -1,0 +1,94 @@
+"""From a client's first use to its end: who may begin, what is under way, and how it is ended."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Protocol
+
+from mobiz_async.delivery import Deliverer
+
+__all__ = ["Lifetime", "Stoppable"]
+
+_LAST_WORD = 0.1  # seconds that what was cut off has to tell its callers
+
+
+class Stoppable(Protocol):
+    """What goes on by itself once begun, and can be told to begin nothing more."""
+
+    def stop(self) -> None:
+        """Begin nothing more; end what is under way."""
+
+
+class Lifetime:
+    """Counts what is under way. One process, one event loop, and one end."""
+
+    def __init__(self, deliverer: Deliverer) -> None:
+        """Nothing is under way yet, and no event loop is known."""
+        self.closing = False
+        """Whether ``aclose`` was called."""
+        self._deliverer = deliverer
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._process = os.getpid()
+        self._active = 0
+        self._idle = asyncio.Event()
+        self._stoppable: set[Stoppable] = set()
+
+    @property
+    def used(self) -> bool:
+        """Whether anything was ever begun."""
+        return self._loop is not None
+
+    def check(self) -> None:
+        """Raise ``RuntimeError`` where nothing may begin: closed, or another process or event loop."""
+        if self.closing:
+            raise RuntimeError("this client is closed")
+        if self._process != os.getpid():
+            raise RuntimeError("this client was made in another process: make one in each process, after the fork")
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise RuntimeError("this client is used from another event loop than before: make one for each loop")
+
+    @contextmanager
+    def operation(self) -> Iterator[None]:
+        """Count an operation while the block lasts; raises what ``check`` raises."""
+        self.check()
+        self._active += 1
+        try:
+            yield
+        finally:
+            self._active -= 1
+            if not self._active:
+                self._idle.set()
+
+    @contextmanager
+    def stopping(self, stoppable: Stoppable) -> Iterator[None]:
+        """See to it that ``stoppable`` is told when the client closes while the block lasts."""
+        self._stoppable.add(stoppable)
+        try:
+            yield
+        finally:
+            self._stoppable.discard(stoppable)
+
+    async def aclose(self, timeout: float) -> None:  # noqa: ASYNC109  what is cut off is not this call
+        """Begin nothing new, wait ``timeout`` seconds for what is under way, and cut off the rest."""
+        self.closing = True
+        for stoppable in self._stoppable:
+            stoppable.stop()
+        try:
+            await self._quiet(timeout)
+        finally:
+            await self._deliverer.aclose()
+        # Their verdicts are known by now; their callers have them before the loop is perhaps closed over them.
+        await self._quiet(_LAST_WORD)
+
+    async def _quiet(self, seconds: float) -> None:
+        if self._active:
+            self._idle.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._idle.wait()
