@@ -7,8 +7,8 @@ import re
 __all__ = ["legible"]
 
 _BREAKS = re.compile("\r\n|[\t\n\v\f\r\x85\u2028\u2029]")
-_COMMANDS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""C0, DEL and C1, and what turns the direction of the text around it."""
+_COMMANDS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""C0, DEL and C1, what turns the direction of the text around it, and bytes of a file's name that are no text."""
 
 
 def legible(text: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 __all__ = ["main"]
 
 _USAGE = 2
+_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,6 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ImportError:
         sys.stderr.write("the mobiz command needs: pip install 'mobiz-async[cli]'\n")
         return _USAGE
-    from mobiz_async.cli.app import run  # noqa: PLC0415  # needs the extra
-
+    try:
+        from mobiz_async.cli.app import run  # noqa: PLC0415  # needs the extra
+    except KeyboardInterrupt:  # it takes a moment
+        return _INTERRUPTED
     return run(argv)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import sys
@@ -15,12 +16,15 @@ import click
 
 from mobiz_async.cli.demo import demo
 from mobiz_async.cli.exits import MEANING, Exit, exit_of_error, table
+from mobiz_async.cli.interruption import Interrupted
 from mobiz_async.cli.journals import journal
 from mobiz_async.cli.local import sandbox
 from mobiz_async.cli.messages import create_list, schedule, trigger
 from mobiz_async.cli.send import send
 from mobiz_async.cli.streams import guarded
+from mobiz_async.cli.wording import words_of
 from mobiz_async.errors import MobizError
+from mobiz_async.legible import legible
 
 __all__ = ["mobiz", "run"]
 
@@ -35,6 +39,10 @@ Environment:
 Exit codes:
 {table()}
 Where several apply: interrupted, credentials, unknown, usage, the rest."""
+
+
+_INTERRUPTED = "interrupted: nothing was on its way"
+"""Ctrl-C anywhere but where something is sent, which has words of its own."""
 
 
 class _Group(click.Group):
@@ -89,16 +97,18 @@ def _carry_out(arguments: dict[str, Any]) -> tuple[int, str | None]:
         code = mobiz.main(standalone_mode=False, **arguments)
     except click.Abort as error:
         if isinstance(error.__cause__, KeyboardInterrupt):
-            return Exit.INTERRUPTED, _say("interrupted; what was on its way may have been sent")
+            return Exit.INTERRUPTED, _say(_INTERRUPTED)
         return Exit.INCOMPLETE, _say("nothing was changed")
+    except Interrupted as interrupted:
+        return interrupted.exit, _say(str(interrupted))
     except click.ClickException as error:
-        error.show()
-        return error.exit_code, error.format_message()
+        return error.exit_code, _show(error)
     except MobizError as error:
-        _say(f"error: {error}")
-        return exit_of_error(error), str(error)
+        words = words_of(error)
+        _say(f"error: {words}")
+        return exit_of_error(error), words
     except Exception as error:  # noqa: BLE001  # a mistake of ours: told without what it was working on
-        _say(_unexpected(error))
+        sys.stderr.write(f"{_unexpected(error)}\n")
         return Exit.INCOMPLETE, f"this is a mistake in mobiz_async ({type(error).__name__})"
     return code if isinstance(code, int) else Exit.OK, None
 
@@ -111,8 +121,17 @@ def _silence_the_log() -> None:
 
 
 def _say(line: str) -> str:
+    line = legible(line)
     sys.stderr.write(f"{line}\n")
     return line
+
+
+def _show(error: click.ClickException) -> str:
+    """Show what click has to say, which may repeat the name of a file."""
+    shown = io.StringIO()
+    error.show(shown)
+    sys.stderr.write("".join(f"{legible(line)}\n" for line in shown.getvalue().splitlines()))
+    return legible(error.format_message())
 
 
 def _unexpected(error: BaseException) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,13 +13,36 @@ import click
 from mobiz_async.errors import ConfigurationError
 from mobiz_async.models import check_definition
 
-__all__ = ["PlainCommand", "SectionedCommand", "assignments", "definition", "duration", "moment"]
+__all__ = [
+    "PlainCommand",
+    "SectionedCommand",
+    "assignments",
+    "definition",
+    "duration",
+    "is_text",
+    "moment",
+    "regular_path",
+]
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|)")
 _SECONDS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 _HELP_COLUMN = 30
 """Where the second column of a help text begins, at most."""
+
+
+def is_text(word: str) -> bool:
+    """Return whether a word from outside could be decoded: what could not stands in it as lone surrogates."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _are_texts(value: object) -> bool:
+    words = value if isinstance(value, tuple) else (value,)
+    return all(is_text(word) for word in words if isinstance(word, str))
 
 
 class PlainCommand(click.Command):
@@ -30,6 +54,10 @@ class PlainCommand(click.Command):
         rest = super().parse_args(ctx, args)
         if rest and not ctx.resilient_parsing:
             ctx.fail(f"{len(rest)} argument{'s' if len(rest) > 1 else ''} too many; is a quote missing?")
+        for param in self.get_params(ctx):
+            # What is a path may be any bytes. All else goes into a message or a name, and has to be text.
+            if not isinstance(param.type, click.Path) and not _are_texts(ctx.params.get(param.name or "")):
+                ctx.fail(f"{param.get_error_hint(ctx)} is not text in the encoding of this system")
         return rest
 
 
@@ -61,6 +89,13 @@ def duration(ctx: click.Context, param: click.Parameter, value: str | None) -> f
     if match is None:
         raise click.BadParameter("a duration is a number of seconds, or one with a unit: 90s, 30m, 2h", ctx, param)
     return float(match[1]) * _SECONDS[match[2]]
+
+
+def regular_path(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    """Return a path; ``-``, which is a stream elsewhere, would become a file of that name."""
+    if value == Path("-"):
+        raise click.BadParameter("it has to be a file", ctx, param)
+    return value
 
 
 def moment(ctx: click.Context, param: click.Parameter, value: str) -> datetime:

@@ -18,7 +18,7 @@ from rich.text import Text
 from mobiz_async.cli import spellings
 from mobiz_async.cli.arguments import PlainCommand
 from mobiz_async.cli.exits import Exit, exit_of_report
-from mobiz_async.cli.interruption import Interruption, interruptible
+from mobiz_async.cli.interruption import Interruption, obeying_signals
 from mobiz_async.cli.orders import Source
 from mobiz_async.cli.progress import Trouble
 from mobiz_async.cli.reporting import report_table, report_value
@@ -102,12 +102,12 @@ def demo(*, records: int, as_json: bool, quiet: bool) -> int:
     a real socket, and removes everything again. It needs no account and sends to nobody.
     """
     screen = Screen(quiet, as_json)
-    return asyncio.run(interruptible(_GRACE, screen.tell, lambda interruption: _show(records, screen, interruption)))
+    return obeying_signals(_GRACE, screen.tell, lambda interruption: _show(records, screen, interruption))
 
 
 async def _show(records: int, screen: Screen, interruption: Interruption) -> int:
     keys = secrets.token_hex(16), secrets.token_hex(16)
-    with tempfile.TemporaryDirectory(prefix="mobiz-demo-") as folder:
+    with _folder() as folder:
         path = Path(folder) / "recipients.csv"
         async with SandboxProcess(api_key=keys[0], subscription_key=keys[1]) as server:
             await _write(path, records, screen)
@@ -129,6 +129,8 @@ async def _show(records: int, screen: Screen, interruption: Interruption) -> int
             arrived = Arrived.of(await server.summary(), contacts)
     differences = arrived.differences(report, records)
     screen.show("", _comparison(arrived, report, differences, peak))
+    if screen.quiet and differences:
+        screen.tell("; ".join(differences))
     screen.write_json(
         {
             **report_value(report),
@@ -143,16 +145,28 @@ async def _show(records: int, screen: Screen, interruption: Interruption) -> int
     return delivered(code) if screen.as_json else code
 
 
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix="mobiz-demo-")
+    except OSError as error:
+        raise MobizError(f"there is no room for temporary files: {error.strerror or type(error).__name__}") from None
+
+
 async def _write(path: Path, records: int, screen: Screen) -> None:
     started = time.monotonic()
-    writer = await asyncio.create_subprocess_exec(*_WRITER, str(path), str(records))
+    # In a session of its own: a Ctrl-C on the terminal is for this process, which ends the other one.
+    writer = await asyncio.create_subprocess_exec(
+        *_WRITER, str(path), str(records), stderr=asyncio.subprocess.PIPE, start_new_session=True
+    )
     try:
-        if await writer.wait():
-            raise MobizError("the file of recipients could not be written")
+        _, said = await writer.communicate()
     finally:
         if writer.returncode is None:
             writer.kill()
             await writer.wait()
+    if writer.returncode:
+        why = said.decode(errors="replace").strip().splitlines()[-1:]
+        raise MobizError(": ".join(["the file of recipients could not be written", *why]))
     size = (await asyncio.to_thread(path.stat)).st_size / 1e6
     screen.remark(f"wrote {records:,} recipients, {size:,.1f} MB, in {time.monotonic() - started:.1f} s")
 

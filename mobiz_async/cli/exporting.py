@@ -16,12 +16,10 @@ from types import FrameType
 from typing import BinaryIO
 
 from mobiz_async.cli.exits import exit_of_signal
+from mobiz_async.cli.places import is_of_journal, same_place
 from mobiz_async.errors import ConfigurationError, MobizError
 
 __all__ = ["exported", "refuse_journal"]
-
-_BESIDE = ("", "-journal", "-wal", "-shm")
-"""What SQLite keeps beside a database, and the database itself."""
 
 _OPEN_ALREADY = re.compile("/dev/(stdout$|stderr$|fd/)")
 """Names of what this process has open. It need not be a device: `-o /dev/stdout >>all.jsonl`."""
@@ -29,12 +27,9 @@ _OPEN_ALREADY = re.compile("/dev/(stdout$|stderr$|fd/)")
 
 def refuse_journal(output: Path, journal: Path) -> None:
     """Raise ``ConfigurationError`` where ``output`` is the file ``journal``, by whatever name, or belongs to it."""
-    # Neither is opened: to close a descriptor of a file drops the locks that the process has on it.
-    with contextlib.suppress(OSError):
-        if output.samefile(journal):
-            raise ConfigurationError(f"{output} is the journal itself; nothing was changed")
-    kept = os.path.realpath(journal)
-    if os.path.realpath(output) in {kept + ending for ending in _BESIDE}:
+    if same_place(output, journal):
+        raise ConfigurationError(f"{output} is the journal itself; nothing was changed")
+    if is_of_journal(output, journal):
         raise ConfigurationError(f"{output} belongs to the journal; nothing was changed")
 
 

@@ -1,4 +1,7 @@
-"""Signals during a run: the first finishes what is in flight, the end of the grace breaks it off, the second leaves."""
+"""Signals while something is sent: the first finishes what is in flight, or breaks off what has no end of its own.
+
+In a run the end of the grace breaks it off as well. A second signal leaves at once.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,31 @@ import os
 import signal
 from collections.abc import Callable, Coroutine
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from mobiz_async.bulk import BulkRun
 from mobiz_async.cli.exits import Exit, exit_of_signal
+from mobiz_async.models import Outcome
+from mobiz_async.reports import AttemptEvent
 
-__all__ = ["Interruption", "interruptible"]
+__all__ = ["Interrupted", "Interruption", "interruptible", "obeying_signals"]
+
+T = TypeVar("T")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_NOTHING_SENT = "interrupted before anything was sent"
+_WHO_KNOWS = "interrupted; what was on its way may have been sent"
 
 Handler = Callable[[int, FrameType | None], Any] | int | None
+
+
+class Interrupted(Exception):  # noqa: N818  # no error
+    """A signal ended the command before it had anything to report. The text says what is known."""
+
+    def __init__(self, words: str, code: Exit) -> None:
+        """``code`` is what the command ends with."""
+        super().__init__(words)
+        self.exit = code
 
 
 class Interruption:
@@ -42,6 +60,21 @@ class Interruption:
         """The code of the first signal, None while there has been none."""
         self.before_leaving: Callable[[], None] = lambda: None
         """Called ahead of leaving at once: puts the terminal in order."""
+        self.doubt = "what was on its way may have been sent"
+        """What to say where a request may have gone out that was broken off."""
+        self.made: str | None = None
+        """What was done before, if anything: somebody has to know of it."""
+        self._outcome: Outcome | None = None
+
+    @property
+    def words(self) -> str:
+        """What is known where the task was cancelled."""
+        known = f"interrupted; {self.doubt}" if self._outcome is Outcome.UNKNOWN else _NOTHING_SENT
+        return known if self.made is None else f"{known}; {self.made}"
+
+    def hear(self, event: AttemptEvent) -> None:
+        """Take note of an attempt; a client's hook. One that is broken off is told as well, with what it proves."""
+        self._outcome = event.outcome
 
     def __enter__(self) -> Self:
         """Take the signals over. Where that is impossible (Windows, another thread) they do what they always do."""
@@ -107,14 +140,26 @@ class Interruption:
 
 
 async def interruptible(
-    grace: float, say: Callable[[str], None], work: Callable[[Interruption], Coroutine[Any, Any, int]]
-) -> int:
-    """Do ``work``, which ends with an exit code, under an ``Interruption``; a signal before its run began ends it."""
+    grace: float, say: Callable[[str], None], work: Callable[[Interruption], Coroutine[Any, Any, T]]
+) -> T:
+    """Do ``work`` under an ``Interruption``; raise ``Interrupted`` where a signal cancelled it."""
     with Interruption(grace, say) as interruption:
         try:
             return await work(interruption)
         except asyncio.CancelledError:
             if interruption.exit is None or not interruption.absorb():
                 raise
-            say("interrupted before anything was sent")
-            return interruption.exit
+            raise Interrupted(interruption.words, interruption.exit) from None
+
+
+def obeying_signals(
+    grace: float, say: Callable[[str], None], work: Callable[[Interruption], Coroutine[Any, Any, T]]
+) -> T:
+    """Do ``work`` under an ``Interruption`` in a loop of its own.
+
+    Raises ``Interrupted``, also where signals cannot be handled and Ctrl-C does what it always does.
+    """
+    try:
+        return asyncio.run(interruptible(grace, say, work))
+    except KeyboardInterrupt:
+        raise Interrupted(_WHO_KNOWS, Exit.INTERRUPTED) from None

@@ -21,6 +21,7 @@ from mobiz_async.cli.screen import Screen, json_option, plural, quiet_option
 from mobiz_async.cli.streams import delivered, output_failed
 from mobiz_async.errors import ConfigurationError
 from mobiz_async.journal import ChunkState, Part, SQLiteJournal, summarize
+from mobiz_async.legible import legible
 
 __all__ = ["journal"]
 
@@ -92,7 +93,7 @@ def status(file: Path, *, as_json: bool, quiet: bool) -> int:
     identity, parts = _with(file, look)
     books = summarize(parts)
     unknown = [part for part in parts if part.state is ChunkState.UNKNOWN]
-    screen.show(Text(f"{file.name}: list {identity.get('list id', '?')}", style="bold"))
+    screen.show(Text(legible(f"{file.name}: list {identity.get('list id', '?')}"), style="bold"))
     table = Table.grid(padding=(0, 2))
     table.add_column()
     table.add_column(justify="right", no_wrap=True)
@@ -124,7 +125,7 @@ def _unknown_table(unknown: list[Part]) -> Table:
     table.add_column("reference", overflow="fold")
     for part in unknown[:_SHOWN_UNKNOWN]:
         status_text = "" if part.status is None else str(part.status)
-        table.add_row(str(part.index), _rows(part), _time(part.intended_at), status_text, part.reference or "")
+        table.add_row(str(part.index), _rows(part), _time(part.intended_at), status_text, legible(part.reference or ""))
     if len(unknown) > _SHOWN_UNKNOWN:
         table.add_row("", f"and {len(unknown) - _SHOWN_UNKNOWN:,} more")
     return table

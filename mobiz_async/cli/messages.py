@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from rich.table import Table
@@ -12,12 +12,19 @@ from rich.text import Text
 
 from mobiz_async.cli.account import client_from_environment
 from mobiz_async.cli.arguments import PlainCommand, assignments, definition, moment
+from mobiz_async.cli.interruption import Interruption, obeying_signals
 from mobiz_async.cli.screen import Screen, json_option, quiet_option
 from mobiz_async.cli.streams import delivered
+from mobiz_async.client import MobizClient
+from mobiz_async.legible import legible
 from mobiz_async.models import DataList
 from mobiz_async.reports import TriggerReceipt
 
 __all__ = ["create_list", "schedule", "trigger"]
+
+T = TypeVar("T")
+
+_MESSAGE_IN_DOUBT = "the message may have been sent"
 
 # "\b" tells click not to wrap the paragraph.
 _TRIGGER_EXAMPLE = "\b\nExample:\n  mobiz trigger 5f1c A=27821234567 B=Thandi"
@@ -25,15 +32,34 @@ _SCHEDULE_EXAMPLE = "\b\nExample:\n  mobiz schedule 5f1c --at 2026-12-01T08:00+0
 _CREATE_LIST_EXAMPLE = "\b\nExample:\n  mobiz create-list Spring Number=msisdn Message=text"
 
 
+def _ask(
+    screen: Screen,
+    doubt: str,
+    request: Callable[[MobizClient], Awaitable[T]],
+    show: Callable[[T], int],
+    **settings: Any,
+) -> int:
+    """Do one request and show what came of it; return the exit code. ``doubt``: what to say if it is broken off."""
+
+    async def go(interruption: Interruption) -> int:
+        interruption.doubt = doubt
+        async with client_from_environment(events=[interruption.hear], **settings) as mobiz:
+            answer = await request(mobiz)
+            interruption.over()
+        return show(answer)
+
+    return obeying_signals(0.0, screen.tell, go)
+
+
 def _show_pairs(screen: Screen, pairs: dict[str, str | None]) -> None:
     table = Table.grid(padding=(0, 2))
     for name, value in pairs.items():
         if value is not None:
-            table.add_row(Text(name), Text(value, overflow="fold"))
+            table.add_row(Text(name), Text(legible(value), overflow="fold"))
     screen.show(table)
 
 
-def _show_receipt(screen: Screen, receipt: TriggerReceipt) -> None:
+def _show_receipt(screen: Screen, receipt: TriggerReceipt) -> int:
     ids = [message.message_id for message in receipt.messages]
     _show_pairs(
         screen,
@@ -53,6 +79,7 @@ def _show_receipt(screen: Screen, receipt: TriggerReceipt) -> None:
             "message_ids": ids,
         }
     )
+    return 0  # also where the receipt cannot be written: whoever tried again would text twice
 
 
 @click.command(cls=PlainCommand, short_help="Send one message now.", epilog=_TRIGGER_EXAMPLE)
@@ -66,13 +93,13 @@ def trigger(trigger_key: str, fields: tuple[str, ...], *, as_json: bool, quiet: 
     The columns are named by letters, as the engagement names them; A is the mobile number.
     """
     record = assignments(fields)
-
-    async def go() -> TriggerReceipt:
-        async with client_from_environment() as mobiz:
-            return await mobiz.trigger(trigger_key, record)
-
-    _show_receipt(Screen(quiet, as_json), asyncio.run(go()))
-    return 0  # also where the receipt cannot be written: whoever tried again would text twice
+    screen = Screen(quiet, as_json)
+    return _ask(
+        screen,
+        _MESSAGE_IN_DOUBT,
+        lambda mobiz: mobiz.trigger(trigger_key, record),
+        lambda receipt: _show_receipt(screen, receipt),
+    )
 
 
 @click.command(cls=PlainCommand, short_help="Send one message later.", epilog=_SCHEDULE_EXAMPLE)
@@ -93,13 +120,14 @@ def schedule(
 ) -> int:
     """Send one message at a time to come; otherwise as `mobiz trigger`."""
     record = assignments(fields)
-
-    async def go() -> TriggerReceipt:
-        async with client_from_environment(send_time_format=send_time_format) as mobiz:
-            return await mobiz.schedule(trigger_key, record, send_time=at)
-
-    _show_receipt(Screen(quiet, as_json), asyncio.run(go()))
-    return 0
+    screen = Screen(quiet, as_json)
+    return _ask(
+        screen,
+        _MESSAGE_IN_DOUBT,
+        lambda mobiz: mobiz.schedule(trigger_key, record, send_time=at),
+        lambda receipt: _show_receipt(screen, receipt),
+        send_time_format=send_time_format,
+    )
 
 
 @click.command(cls=PlainCommand, short_help="Create a list.", epilog=_CREATE_LIST_EXAMPLE)
@@ -110,13 +138,11 @@ def schedule(
 def create_list(name: str, fields: tuple[str, ...], *, as_json: bool, quiet: bool) -> int:
     """Create a list; the formats are msisdn, text, numeric and email. MOBIZ_USERNAME says whose it is."""
     asked = definition(fields)
-
-    async def go() -> DataList:
-        async with client_from_environment() as mobiz:
-            return await mobiz.create_list(name, asked)
-
-    made = asyncio.run(go())
     screen = Screen(quiet, as_json)
-    _show_pairs(screen, {"created": name, "list id": made.id})
-    screen.write_json({"list_id": made.id, "name": name, "definition": asked})
-    return delivered() if as_json else 0
+
+    def show(made: DataList) -> int:
+        _show_pairs(screen, {"created": name, "list id": made.id})
+        screen.write_json({"list_id": made.id, "name": name, "definition": asked})
+        return delivered() if as_json else 0
+
+    return _ask(screen, f"list {name!r} may have been created", lambda mobiz: mobiz.create_list(name, asked), show)

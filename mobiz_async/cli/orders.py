@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import stat
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +13,7 @@ import attrs
 
 from mobiz_async.cli.piped import Piped, standard_input
 from mobiz_async.errors import ConfigurationError
+from mobiz_async.legible import legible
 from mobiz_async.models import DataList
 from mobiz_async.options import BulkSettings
 from mobiz_async.recipients.columns import named
@@ -36,6 +39,8 @@ class Order:
     file_options: Mapping[str, Any] = attrs.field(factory=dict)
     settings: BulkSettings = attrs.field(factory=BulkSettings)
     dedupe: bool = False
+    suppress: Path | None = None
+    """The file of numbers that are not to be texted, which the settings hold."""
     journal: Path | None = None
     rejects: Path | None = None
     grace: float = 30.0
@@ -43,7 +48,12 @@ class Order:
     @property
     def title(self) -> str:
         """What to call the source."""
-        return "standard input" if self.source == "-" else Path(self.source).name
+        return "standard input" if self.source == "-" else legible(Path(self.source).name)
+
+    @property
+    def read(self) -> Sequence[Path]:
+        """The files that are read."""
+        return [Path(name) for name in (self.source, self.suppress) if name not in ("-", None)]
 
     @property
     def number(self) -> str:
@@ -104,10 +114,17 @@ class Source:
     recipients: Recipients
 
 
+def _is_pipe(name: str) -> bool:
+    try:
+        return stat.S_ISFIFO(Path(name).stat().st_mode)  # such as the shell's <(...)
+    except OSError:  # told by whoever opens it
+        return False
+
+
 @asynccontextmanager
 async def open_source(order: Order) -> AsyncIterator[Source]:
-    """Open the recipients of ``order``; standard input in a thread of its own."""
-    if order.source != "-":
+    """Open the recipients of ``order``; a pipe, which may say nothing for long, in a thread of its own."""
+    if order.source != "-" and not await asyncio.to_thread(_is_pipe, order.source):
         with order.open() as recipients:
             yield Source(order.title, recipients, recipients)
         return

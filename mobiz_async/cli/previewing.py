@@ -14,6 +14,7 @@ from mobiz_async.cli.exits import Exit
 from mobiz_async.cli.orders import Order
 from mobiz_async.cli.screen import Screen, plural
 from mobiz_async.cli.streams import delivered
+from mobiz_async.legible import legible
 from mobiz_async.models import MAX_RECORDS_PER_APPEND
 from mobiz_async.recipients.preview import BadRow, Preview, preview
 from mobiz_async.recipients.stages import SKIPS
@@ -46,15 +47,28 @@ def preview_order(order: Order, screen: Screen, price_per_segment: str | None) -
             chunk_size=settings.get("chunk_size", MAX_RECORDS_PER_APPEND),
             first_bad=_KEPT_ROWS,
         )
-    screen.show(preview_table(seen, order.title, price_per_segment))
+    code = Exit.INCOMPLETE if set(seen.held_back) - _WISHED else Exit.OK
+    screen.show(preview_table(seen, order.title, price_per_segment, order.message_field))
     screen.write_json({"source": order.title, "dry_run": True, **seen.to_dict()})
-    return delivered(Exit.INCOMPLETE if set(seen.held_back) - _WISHED else Exit.OK)
+    if screen.quiet and code is not Exit.OK:
+        screen.tell(_failure_line(seen))
+    return delivered(code)
 
 
-def preview_table(seen: Preview, title: str, price: str | None) -> RenderableType:
+def _failure_line(seen: Preview) -> str:
+    count = sum(count for reason, count in seen.held_back.items() if reason not in _WISHED)
+    line = f"{count:,} of {plural(seen.read, 'record')} would not go"
+    first = next((bad for bad in seen.bad if bad.reason not in SKIPS), None)
+    if first is None:  # too far behind wished ones to be among those that are kept
+        return line
+    field = "" if first.field is None else f", field {first.field!r}"
+    return f"{line}; the first: record {first.row:,}{field}: {first.reason.value}"
+
+
+def preview_table(seen: Preview, title: str, price: str | None, message_field: str = "Message") -> RenderableType:
     """Return what would happen as people read it, within 80 columns."""
     parts: list[RenderableType] = [Text(f"{title}: a look, nothing was sent", style="bold"), _counts(seen)]
-    details = _details(seen, price)
+    details = _details(seen, price, message_field)
     if details.row_count:
         parts += ["", details]
     faulty = [bad for bad in seen.bad if bad.reason not in SKIPS]
@@ -77,7 +91,7 @@ def _counts(seen: Preview) -> Table:
     return table
 
 
-def _details(seen: Preview, price: str | None) -> Table:
+def _details(seen: Preview, price: str | None, message_field: str) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
@@ -88,6 +102,9 @@ def _details(seen: Preview, price: str | None) -> Table:
         table.add_row("", Text(f"UCS-2 because of {_character(character)}: {count:,}", style="yellow"))
     if seen.cost is not None:
         table.add_row("  cost", Text(f"{seen.cost:,.2f}, at {price} a segment", style="bold"))
+    elif price is not None and seen.good:
+        why = f"no record has a text in {message_field!r}: name the field with --message-field"
+        table.add_row("  cost", Text(why, style="yellow"))
     if seen.countries:
         table.add_row("  countries", _listed(seen.countries))
         table.add_row("  prefixes", _listed(seen.prefixes))
@@ -112,5 +129,5 @@ def _bad_rows(faulty: Sequence[BadRow]) -> RenderableType:
     table.add_column()
     table.add_column()
     for bad in faulty:
-        table.add_row(f"  row {bad.row:,}", Text(bad.field or ""), Text(bad.reason.value))
+        table.add_row(f"  row {bad.row:,}", Text(legible(bad.field or "")), Text(bad.reason.value))
     return Group(Text("  The first of those that would not go:"), table)

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from mobiz_async.cli.places import is_of_journal, same_place
 from mobiz_async.errors import ConfigurationError
 from mobiz_async.models import Outcome
 from mobiz_async.recipients.rejects import RejectsWriter, is_file_of_rejects, is_there_already
@@ -17,6 +18,8 @@ from mobiz_async.reports import ChunkOutcome
 
 __all__ = ["Rejects"]
 
+_LONGEST = ".{}.wider"
+"""The longest name that is derived from its own, where the file is written anew."""
 _REASONS = {
     Outcome.REJECTED: "rejected",
     Outcome.NOT_SENT: "not sent",
@@ -31,8 +34,11 @@ class Rejects:
     was before, perhaps mended by now, is kept beside it unless it is the same.
     """
 
-    def __init__(self, path: Path, *, journal: Path | None, source: str, going_on: bool) -> None:
-        """Change nothing yet. ``going_on``: the journal is there already, and so may be a file of its rejects.
+    def __init__(self, path: Path, *, journal: Path | None, read: Iterable[Path], going_on: bool) -> None:
+        """Change nothing yet.
+
+        ``read`` are the files that the command reads. ``going_on``: the journal is there already, and so may be a file
+        of its rejects.
 
         Raises:
             ConfigurationError: it cannot be written, or something is there that must not be written over.
@@ -46,17 +52,26 @@ class Rejects:
         self.kept: Path | None = None
         """Where the file of rejects that was there is now."""
         self._journal = journal
+        self._going_on = going_on
         self._writer: RejectsWriter | None = None
         self._stop: Callable[[], object] = lambda: None
-        others = [Path(other) for other in (source, journal) if other not in (None, "-")]
-        if any(other.exists() and path.exists() and path.samefile(other) for other in others):
-            raise ConfigurationError(f"{path} is to be read, or is the journal: rejects need a file of their own")
-        if path.exists() and not going_on:
-            raise is_there_already(path)
-        if path.exists() and not is_file_of_rejects(path):
-            raise ConfigurationError(f"{path} exists and is no file of rejects; it is not written over")
-        if not os.access(path.absolute().parent, os.W_OK):
-            raise ConfigurationError(f"{path} cannot be written: its folder is not there, or not writable")
+        if any(same_place(path, other) for other in read) or (journal is not None and is_of_journal(path, journal)):
+            raise ConfigurationError(f"{path} is to be read, or is the journal's: rejects need a file of their own")
+        try:
+            self._check()
+        except OSError as error:
+            raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from None
+
+    def _check(self) -> None:
+        os.stat(self.path.absolute().parent)  # noqa: PTH116  # with its reason, where it is not there
+        with contextlib.suppress(FileNotFoundError):
+            self.path.with_name(_LONGEST.format(self.path.name)).lstat()
+        if self.path.exists() and not self._going_on:
+            raise is_there_already(self.path)
+        if self.path.exists() and not is_file_of_rejects(self.path):
+            raise ConfigurationError(f"{self.path} exists and is no file of rejects; it is not written over")
+        if not os.access(self.path.absolute().parent, os.W_OK):
+            raise ConfigurationError(f"{self.path} cannot be written: its folder is not writable")
 
     @property
     def complaint(self) -> str | None:
@@ -69,12 +84,21 @@ class Rejects:
     def begin(self, fields: Iterable[str] | None, stop: Callable[[], object]) -> None:
         """Make the file, once the run has begun; ``stop`` is called where it cannot be written any more."""
         self._stop = stop
-        with contextlib.suppress(FileNotFoundError):
-            numbered = (self.path.with_name(f"{self.path.name}.{number}") for number in itertools.count(1))
+        if self._going_on:
+            self._keep()
+        # Otherwise nothing was there. What is there by now is somebody else's, and is not written over either.
+        self._writer = RejectsWriter(self.path, fields)
+
+    def _keep(self) -> None:
+        numbered = (self.path.with_name(f"{self.path.name}.{number}") for number in itertools.count(1))
+        try:
             free = next(name for name in numbered if not name.exists())
             self.path.rename(free)
-            self.kept = free
-        self._writer = RejectsWriter(self.path, fields)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise ConfigurationError(f"{self.path} cannot be kept beside: {error.strerror}") from None
+        self.kept = free
 
     def write_problem(self, problem: Problem) -> None:
         """Keep a record that a check held back, unless that was the caller's wish: nothing is to be mended in it."""

@@ -13,9 +13,10 @@ from rich.text import Text
 from mobiz_async.cli.screen import plural
 from mobiz_async.errors import InvalidRecordError, MobizError, SourceChangedError
 from mobiz_async.models import Outcome, StopReason
+from mobiz_async.recipients.stages import SKIPS
 from mobiz_async.reports import BulkReport, ChunkOutcome
 
-__all__ = ["report_table", "report_value"]
+__all__ = ["failure_line", "report_table", "report_value"]
 
 _SHOWN_FAILURES = 5
 _STYLES = {Outcome.REJECTED: "red", Outcome.NOT_SENT: "red", Outcome.UNKNOWN: "yellow", Outcome.ACCEPTED: "green"}
@@ -112,6 +113,29 @@ def report_value(report: BulkReport) -> dict[str, Any]:
         "failed_chunks": report.failed_chunks,
         "failures": list(_failure_values(report)),
     }
+
+
+def failure_line(report: BulkReport) -> str:
+    """Return in one line what was not accepted, and why the first of it was not: for whoever wants no report."""
+    wished = {reason.value for reason in SKIPS}
+    held_back = {reason: count for reason, count in report.skipped_by_reason.items() if reason not in wished}
+    counts = (
+        (report.rejected, "rejected"),
+        (report.unknown, "unknown"),
+        (report.not_sent, "not sent"),
+        (sum(held_back.values()), "held back"),
+    )
+    told = [f"{count:,} of {plural(report.read, 'record')} {_were(count)} {what}" for count, what in counts if count]
+    line = ", ".join(told) or f"{plural(report.read, 'record')} {_were(report.read)} read"
+    first = next((str(chunk.error) for chunk in report.failures if chunk.error is not None), None)
+    first = first or next(iter(held_back), None)
+    if first is not None:
+        return f"{line}; the first: {first}"
+    return line if report.stopped is None else f"{line}; stopped early: {_why(report.stopped, report.error)}"
+
+
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"
 
 
 def _reason(reason: StopReason | None) -> str | None:

@@ -1,15 +1,22 @@
-"""Where things are written: results to standard output, all else to standard error."""
+"""Where things are written: results to standard output, all else to standard error.
+
+What comes from elsewhere (a server's words, the name of a file) never commands the terminal: see ``legible``.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import Any
 
 import attrs
 import click
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.segment import Segment
 from rich.text import Text
+
+from mobiz_async.legible import legible
 
 __all__ = ["Screen", "json_option", "plural", "quiet_option"]
 
@@ -19,8 +26,26 @@ def _console(*, stderr: bool) -> Console:
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
 
 
+@attrs.frozen
+class _Legible:
+    """Whatever is shown, with the characters that are commands written out; those of rich itself are kept."""
+
+    shown: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self.shown, options):
+            if segment.control or segment.text.isprintable():
+                yield segment
+            else:
+                yield Segment("\n".join(map(legible, segment.text.split("\n"))), segment.style)
+
+
 def _renderable(shown: RenderableType) -> RenderableType:
-    return Text(shown) if isinstance(shown, str) else shown
+    return Text(legible(shown)) if isinstance(shown, str) else _Legible(shown)
+
+
+_UNESCAPED = re.compile("[\x7f-\x9f\ud800-\udfff]")
+"""What commands some terminals, or is no text, and JSON does not ask to be escaped."""
 
 
 @attrs.frozen
@@ -47,7 +72,7 @@ class Screen:
 
     def tell(self, text: str) -> None:
         """Tell what has to be known, also when quiet. Indented lines are commands to be copied: they are not broken."""
-        self.err.print(text, soft_wrap=not self.err.is_terminal or text.startswith(" "))
+        self.err.print(legible(text), soft_wrap=not self.err.is_terminal or text.startswith(" "))
 
     def show(self, *shown: RenderableType) -> None:
         """Write a result meant for people, unless told to be quiet or to write JSON."""
@@ -65,7 +90,8 @@ class Screen:
         """Write a result meant for machines, where asked for: one JSON value, indented."""
         if self.as_json:
             readable = "utf" in (sys.stdout.encoding or "").lower()
-            sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=not readable) + "\n")
+            text = json.dumps(value, indent=2, ensure_ascii=not readable)
+            sys.stdout.write(_UNESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
             sys.stdout.flush()
 
 

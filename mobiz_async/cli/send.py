@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
 import click
 
-from mobiz_async.cli.arguments import SectionedCommand, assignments, definition, duration
+from mobiz_async.cli.arguments import SectionedCommand, assignments, definition, duration, regular_path
 from mobiz_async.cli.orders import Order
 from mobiz_async.cli.previewing import preview_order
 from mobiz_async.cli.screen import Screen, json_option, quiet_option
 from mobiz_async.cli.sending import send_order
 from mobiz_async.models import MAX_RECORDS_PER_APPEND, OnInvalid, OnRejected, OnUnknown
-from mobiz_async.options import BulkSettings
+from mobiz_async.options import BulkOptions, BulkSettings
 from mobiz_async.recipients.columns import parse_assignments
 from mobiz_async.recipients.dedupe import load_suppression
 from mobiz_async.recipients.phones import check_region
@@ -50,7 +49,7 @@ _SECTIONS = (
 @click.command(
     cls=SectionedCommand, sections=_SECTIONS, short_help="Send a file of recipients to a list.", epilog=_EXAMPLES
 )
-@click.argument("file", metavar="FILE")
+@click.argument("file", metavar="FILE", type=click.Path(allow_dash=True, readable=False, path_type=str))
 @click.option("--list", "list_id", metavar="ID", help="The list to send to.")
 @click.option("--new-list", metavar="NAME", help="Create a list of this name and send to it.")
 @click.option(
@@ -113,10 +112,17 @@ _SECTIONS = (
     "--rejects",
     metavar="FILE",
     type=_PATH,
+    callback=regular_path,
     help="Write every record that did not go, and why: CSV, or .jsonl. With --journal, without those that the same "
     "command will send.",
 )
-@click.option("--journal", metavar="FILE", type=_PATH, help="Write the run down; the same command goes on with it.")
+@click.option(
+    "--journal",
+    metavar="FILE",
+    type=_PATH,
+    callback=regular_path,
+    help="Write the run down; the same command goes on with it.",
+)
 @click.option(
     "--chunk-size",
     metavar="N",
@@ -146,14 +152,14 @@ def send(ctx: click.Context, /, **asked: Any) -> int:
     FILE is CSV, TSV, JSON Lines (also .gz or .zst), Excel or Parquet; - is standard input.
 
     The first Ctrl-C finishes what is in flight, the second leaves at once. With --journal, the same command goes on
-    where it was and sends nothing twice.
+    where it was and sends nothing twice, but for what --on-unknown resend asks for.
     """
     _check(ctx, asked)
     screen = Screen(asked["quiet"], asked["as_json"])
     order = _order(ctx, asked)
     if asked["dry_run"]:
         return preview_order(order, screen, asked["price_per_segment"])
-    return asyncio.run(send_order(order, screen))
+    return send_order(order, screen)
 
 
 def _check(ctx: click.Context, asked: dict[str, Any]) -> None:
@@ -188,6 +194,7 @@ def _order(ctx: click.Context, asked: dict[str, Any]) -> Order:
         records_per_second=asked["records_per_second"],
         deadline=asked["deadline"],
     )
+    BulkOptions.of(settings)  # what cannot be done as asked is told first
     header = asked["header"]
     return Order(
         source=asked["file"],
@@ -207,6 +214,7 @@ def _order(ctx: click.Context, asked: dict[str, Any]) -> Order:
         },
         settings=settings,
         dedupe=asked["dedupe"],
+        suppress=asked["suppress"],
         journal=asked["journal"],
         rejects=asked["rejects"],
         grace=asked["grace"],

@@ -6,8 +6,9 @@ file, and no number is in it twice.
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 __all__ = ["HEADER", "MOST", "SPELLINGS", "main", "number", "rows", "write"]
@@ -60,18 +61,31 @@ def rows(start: int, stop: int) -> Iterator[str]:
         yield form.format(name=_NAMES[index % len(_NAMES)], a=a, b=b, c=c, town=_TOWNS[index % len(_TOWNS)])
 
 
-def write(path: Path, count: int) -> None:
-    """Write a header and ``count`` rows, readable by their owner only where the file is new."""
+def write(path: Path, count: int, unless_orphaned: Callable[[], object] = lambda: None) -> None:
+    """Write a header and ``count`` rows. ``unless_orphaned`` is called after every few thousand, and may raise."""
     with path.open("w", encoding="utf-8", newline="") as file:
         file.write(HEADER + "\n")
         for start in range(0, count, _BLOCK):
             file.write("".join(rows(start, min(start + _BLOCK, count))))
+            unless_orphaned()
 
 
 def main(arguments: list[str]) -> None:
-    """Write the file that the command line names."""
+    """Write the file that the command line names; where it cannot be, end with 1 and the reason on standard error.
+
+    It ends with its parent, too: nobody would have any use for the file.
+    """
     path, count = arguments
-    write(Path(path), int(count))
+    parent = os.getppid()
+
+    def unless_orphaned() -> None:
+        if os.getppid() != parent:
+            sys.exit("nobody waits for it any more")
+
+    try:
+        write(Path(path), int(count), unless_orphaned)
+    except OSError as error:
+        sys.exit(error.strerror or type(error).__name__)
 
 
 if __name__ == "__main__":

@@ -50,6 +50,7 @@ class SandboxProcess:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env=os.environ | self._keys,
+            start_new_session=True,  # a Ctrl-C on the terminal is for the sender, which ends this one
         )
         try:
             assert self._process.stdout is not None

@@ -81,3 +81,43 @@ def test_options_that_no_heading_names_stand_under_the_last_one() -> None:
 
     assert text.index("One:") < text.index("--first") < text.index("Two:") < text.index("--second")
     assert text.index("--second") < text.index("--help")
+
+
+# Words that could not be decoded: Python has their bytes as lone surrogates
+
+NO_TEXT = "S\udce9an"
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["create-list", NO_TEXT, "Number=msisdn"], "'NAME'"),
+        (["create-list", "Spring", "Number=msisdn", f"{NO_TEXT}=text"], "'FIELD=FORMAT ...'"),
+        (["trigger", "sandbox-trigger", "A=27821234567", f"B={NO_TEXT}"], "'A=NUMBER [B=TEXT ...]'"),
+        (["send", "{file}", "--list", "1", "--map", f"Message={NO_TEXT} {{Number}}"], "'--map'"),
+        (["send", "{file}", "--list", "1", "--common", f"Message={NO_TEXT}"], "'--common'"),
+        (["send", "{file}", "--list", NO_TEXT], "'--list'"),
+    ],
+)
+def test_a_word_that_is_no_text_is_named_by_its_place(cli, served, file, words: list[str], name: str) -> None:
+    path = file(count=1)
+    ended = cli(*(word.replace("{file}", str(path)) for word in words))
+
+    assert (ended.code, ended.out, served.sandbox.requests) == (2, "", ())
+    assert ended.err.endswith(f"Error: {name} is not text in the encoding of this system\n")
+
+
+@pytest.mark.parametrize("variable", ["MOBIZ_API_KEY", "MOBIZ_SUBSCRIPTION_KEY", "MOBIZ_USERNAME", "MOBIZ_BASE_URL"])
+def test_so_is_a_variable(cli, served, monkeypatch, variable: str) -> None:
+    monkeypatch.setenv(variable, NO_TEXT)
+    ended = cli("create-list", "Spring", "Number=msisdn")
+
+    assert (ended.code, served.sandbox.requests) == (2, ())
+    assert ended.err == f"error: {variable} is not text in the encoding of this system\n"
+
+
+def test_the_name_of_a_file_may_be_any_bytes(cli, served, file, tmp_path) -> None:
+    path = file(count=1, name="\udcff.csv")
+    ended = cli("send", path, "--list", 1, "--journal", tmp_path / "\udcff.j", "--json")
+
+    assert (ended.code, ended.json["source"]) == (0, r"\udcff.csv")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
+import os
 import signal
 import sys
 import tempfile
@@ -83,15 +86,53 @@ def test_each_difference_is_named(arrived: Arrived, report: BulkReport, differen
     assert arrived.differences(report, 3) == differences
 
 
-def test_a_file_that_cannot_be_written_is_one_line(cli, folder, monkeypatch) -> None:
-    monkeypatch.setattr(demonstration, "_WRITER", (sys.executable, "-c", "raise SystemExit(1)"))
+@pytest.mark.parametrize(
+    ("program", "why"),
+    [
+        ("raise SystemExit('No space left on device')", ": No space left on device"),
+        ("raise SystemExit(1)", ""),
+        ("raise KeyError('x')", ": KeyError: 'x'"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_one_line(cli, folder, monkeypatch, program: str, why: str) -> None:
+    monkeypatch.setattr(demonstration, "_WRITER", (sys.executable, "-c", program))
     ended = cli("demo", "--records", 10)
 
     assert (ended.code, ended.err, list(folder.iterdir())) == (
         1,
-        "error: the file of recipients could not be written\n",
+        f"error: the file of recipients could not be written{why}\n",
         [],
     )
+
+
+def test_no_room_for_temporary_files_is_one_line(cli, monkeypatch) -> None:
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", full)
+    ended = cli("demo", "--records", 10)
+
+    assert (ended.code, ended.err) == (1, "error: there is no room for temporary files: No space left on device\n")
+
+
+def test_books_that_differ_are_told_to_those_who_want_no_report(cli, folder, monkeypatch) -> None:
+    monkeypatch.setattr(demonstration, "_WRITER", (sys.executable, str(Path(__file__).with_name("twice.py"))))
+    ended = cli("demo", "--records", 10, "--quiet")
+
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err == "10 different numbers were sent, 9 arrived; 1 numbers arrived more than once\n"
+
+
+def test_ctrl_c_on_a_terminal_is_for_the_demo_alone(started, folder, monkeypatch) -> None:
+    """The terminal sends it to the whole group; a child that had it too would print a traceback of its own."""
+    monkeypatch.setenv("TMPDIR", str(folder))
+    with started("demo", "--records", 5_000_000, start_new_session=True) as process:
+        while not list(folder.glob("mobiz-demo-*/recipients.csv")):
+            assert process.poll() is None
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=TIMEOUT)
+
+    assert (process.returncode, err, list(folder.iterdir())) == (130, "interrupted before anything was sent\n", [])
 
 
 def test_an_interrupted_demo_leaves_nothing_behind(started, folder, monkeypatch) -> None:
@@ -129,6 +170,20 @@ def test_without_figures_of_the_system_there_is_no_line_about_memory(cli, folder
 
 
 # The file
+
+
+def test_a_writer_that_cannot_write_ends_with_the_reason(tmp_path) -> None:
+    with pytest.raises(SystemExit, match="No such file or directory"):
+        spellings.main([str(tmp_path / "missing" / "recipients.csv"), "10"])
+
+
+def test_a_writer_whose_parent_has_gone_ends(tmp_path, monkeypatch) -> None:
+    parents = itertools.chain([100], itertools.repeat(1))
+    monkeypatch.setattr(os, "getppid", lambda: next(parents))
+    with pytest.raises(SystemExit):
+        spellings.main([str(tmp_path / "recipients.csv"), "20000"])
+
+    assert len((tmp_path / "recipients.csv").read_text().splitlines()) < 20_000
 
 
 def test_the_file_is_the_same_every_time_and_each_number_is_there_once(tmp_path) -> None:

@@ -89,7 +89,34 @@ def test_a_price_is_an_amount(cli, file, price: str) -> None:
     ended = cli("send", file(count=1), "--dry-run", "--price-per-segment", price)
 
     assert (ended.code, ended.out) == (2, "")
-    assert ended.err == "error: price_per_segment is an amount of money, such as 0.25\n"
+    assert ended.err == "error: --price-per-segment is an amount of money, such as 0.25\n"
+
+
+def test_texts_that_are_not_found_cost_nothing_that_could_be_said(cli, words) -> None:
+    """A field that no record has is a mistake in the command: 0.00 would be taken for the price of the campaign."""
+    asked = [*words, "--dry-run", "--price-per-segment", "0.25", "--message-field", "Nope"]
+    ended, look = cli(*asked), cli(*asked, "--json").json
+
+    assert "  cost       no record has a text in 'Nope': name the field with --message-field\n" in ended.out
+    assert (look["cost"], look["messages"]) == (None, 0)
+
+
+def test_whoever_wants_no_look_is_told_what_the_exit_code_is_for(cli, words) -> None:
+    ended = cli(*words, "--dry-run", "--quiet")
+    wished = cli("send", words[1], "--map", "Number=cell", "--dry-run", "--quiet")
+
+    assert (ended.code, ended.out, ended.err) == (
+        1,
+        "",
+        "2 of 6 records would not go; the first: record 2, field 'Number': not a mobile number\n",
+    )
+    assert (wished.code, wished.out, wished.err) == (0, "", "")
+
+
+def test_settings_that_no_run_would_take_are_refused_here_as_well(cli, words) -> None:
+    ended = cli(*words[:-2], "--dry-run", "--chunk-size", 0)
+
+    assert (ended.code, ended.out, ended.err) == (2, "", "error: --chunk-size must be >= 1: 0\n")
 
 
 def test_a_file_without_records_is_looked_at_as_well(cli, file) -> None:

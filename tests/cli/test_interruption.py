@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from mobiz_async.cli.exits import Exit
-from mobiz_async.cli.interruption import Interruption, interruptible
+from mobiz_async.cli.interruption import Interrupted, Interruption, interruptible
+from mobiz_async.models import Outcome
+from mobiz_async.reports import AttemptEvent
 
 
 def a_run() -> Any:
@@ -57,14 +59,33 @@ async def test_a_signal_after_the_run_is_only_remembered() -> None:
     assert (interruption.exit, said, interruption.absorb()) == (Exit.INTERRUPTED, [], False)
 
 
-async def test_work_that_a_signal_ends_before_its_run_says_that_nothing_was_sent() -> None:
-    said: list[str] = []
+def an_attempt(outcome: Outcome) -> AttemptEvent:
+    return AttemptEvent("CreateDataList", outcome, "no_answer", None, 0, 0.0, 1)
 
-    async def work(_: Interruption) -> int:
-        os.kill(os.getpid(), signal.SIGINT)
+
+@pytest.mark.parametrize(
+    ("outcomes", "made", "words"),
+    [
+        ([], None, "interrupted before anything was sent"),
+        ([Outcome.NOT_SENT], None, "interrupted before anything was sent"),
+        ([Outcome.UNKNOWN], None, "interrupted; list X may have been created"),
+        ([Outcome.ACCEPTED], "list 7 was created", "interrupted before anything was sent; list 7 was created"),
+    ],
+)
+async def test_work_that_a_signal_ends_says_what_its_requests_prove(
+    outcomes: list[Outcome], made: str | None, words: str
+) -> None:
+    async def work(interruption: Interruption) -> int:
+        interruption.doubt, interruption.made = "list X may have been created", made
+        for outcome in outcomes:
+            interruption.hear(an_attempt(outcome))
+        os.kill(os.getpid(), signal.SIGTERM)
         return await asyncio.Event().wait()
 
-    assert (await interruptible(1.0, said.append, work), said) == (130, ["interrupted before anything was sent"])
+    with pytest.raises(Interrupted) as ended:
+        await interruptible(1.0, print, work)
+
+    assert (ended.value.exit, str(ended.value)) == (Exit.TERMINATED, words)
 
 
 async def test_a_cancellation_that_is_not_ours_goes_on() -> None:

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from mobiz_async.cli.exits import Exit
+from mobiz_async.cli.interruption import Interrupted
 from mobiz_async.sandbox import Fault, Faults
 
 FAILURES: dict[str, tuple[list[str], int, str]] = {
@@ -53,14 +55,15 @@ def test_a_report_is_the_one_value_also_where_the_run_failed(cli, served, file) 
     assert (ended.code, ended.json["exit_code"], ended.json["read"]) == (3, 3, 1)
 
 
-def test_a_run_that_was_interrupted_before_it_began_says_so_for_machines(cli, served, file, monkeypatch) -> None:
-    async def interrupted(*_: object) -> int:
-        return 130
+def test_an_interruption_says_the_same_to_machines_as_to_people(cli, served, file, monkeypatch) -> None:
+    def interrupted(*_: object) -> int:
+        raise Interrupted("interrupted before anything was sent", Exit.TERMINATED)
 
     monkeypatch.setattr("mobiz_async.cli.send.send_order", interrupted)
     ended = cli("send", file(count=1), "--list", 1, "--json")
 
-    assert json.loads(ended.out) == {"error": "interrupted (Ctrl-C)", "exit_code": 130}
+    assert (ended.code, ended.err) == (143, "interrupted before anything was sent\n")
+    assert json.loads(ended.out) == {"error": "interrupted before anything was sent", "exit_code": 143}
 
 
 def test_a_mistake_of_ours_is_told_to_machines_without_its_text(cli, file, monkeypatch) -> None:

@@ -9,6 +9,7 @@ import pty
 import subprocess
 import sys
 from importlib import metadata
+from types import ModuleType
 
 import pytest
 from commanded import COMMAND, TIMEOUT
@@ -72,7 +73,9 @@ def test_a_mistake_of_ours_is_told_without_what_it_was_working_on(cli, monkeypat
     assert "SENTINEL'" not in ended.err
 
 
-def test_ctrl_c_during_one_request_says_what_is_known(cli, served, monkeypatch) -> None:
+def test_where_signals_cannot_be_handled_ctrl_c_claims_nothing(cli, served, monkeypatch) -> None:
+    """On Windows it ends the loop as a KeyboardInterrupt, and nobody knows how far the request was."""
+
     def interrupted(coroutine) -> None:
         coroutine.close()
         raise KeyboardInterrupt
@@ -81,6 +84,30 @@ def test_ctrl_c_during_one_request_says_what_is_known(cli, served, monkeypatch) 
     ended = cli("trigger", "sandbox-trigger", "A=27821234567")
 
     assert (ended.code, ended.err.strip()) == (130, "interrupted; what was on its way may have been sent")
+
+
+@pytest.mark.parametrize(
+    ("place", "words"), [("preview_order", ["--dry-run"]), ("load_suppression", ["--suppress", "optouts"])]
+)
+def test_ctrl_c_where_nothing_is_sent_says_so(cli, served, file, monkeypatch, place: str, words: list[str]) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"mobiz_async.cli.send.{place}", interrupted)
+    ended = cli("send", file(count=1), "--list", 1, *words, "--json")
+
+    assert (ended.code, ended.err.strip()) == (130, "interrupted: nothing was on its way")
+    assert ended.json == {"error": "interrupted: nothing was on its way", "exit_code": 130}
+
+
+def test_ctrl_c_while_it_loads_is_no_traceback(capsys, monkeypatch) -> None:
+    class Interrupting(ModuleType):
+        def __getattr__(self, name: str) -> None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "mobiz_async.cli.app", Interrupting("app"))
+
+    assert (main([]), *capsys.readouterr()) == (130, "", "")
 
 
 def test_warnings_of_the_log_stay_off_the_screen_once(cli, monkeypatch) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import resource
 import stat
 from collections.abc import Iterator
@@ -11,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from mobiz_async.cli.rejecting import Rejects
+from mobiz_async.errors import ConfigurationError
 from mobiz_async.sandbox import Fault, Faults
 
 APPENDS: Any = {"where": lambda path: "append" in path}
@@ -50,6 +54,109 @@ def test_the_source_and_the_journal_are_not_taken_for_it(cli, served, command, t
 
     assert (ended.code, "rejects need a file of their own" in ended.err) == (2, True)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def _linked(folder: Path) -> Path:
+    link = folder / "link"
+    link.symlink_to(folder / "journal")
+    return link
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        lambda folder: folder / "journal",
+        lambda folder: folder / "journal-journal",
+        lambda folder: folder / "journal-wal",
+        lambda folder: folder / "journal-shm",
+        lambda folder: folder / ".." / folder.name / "journal",
+        _linked,
+    ],
+)
+def test_what_the_journal_will_need_is_not_taken_for_it(cli, served, command, tmp_path, name) -> None:
+    """Nothing is there yet. A journal that is moved away while it is used is forgotten, and all goes out again."""
+    command[command.index(tmp_path / "rejects.csv")] = name(tmp_path)
+    before = sorted(path.name for path in tmp_path.iterdir())
+    ended = cli(*command)
+
+    assert (ended.code, "rejects need a file of their own" in ended.err) == (2, True)
+    assert (served.sandbox.requests, sorted(path.name for path in tmp_path.iterdir())) == ((), before)
+
+
+@pytest.mark.parametrize("option", ["--rejects", "--journal"])
+def test_a_dash_is_not_the_name_of_a_file(cli, served, file, tmp_path, monkeypatch, option: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = cli("send", file(count=1), "--list", 1, option, "-")
+
+    assert (ended.code, served.sandbox.requests, (tmp_path / "-").exists()) == (2, (), False)
+    assert f"Invalid value for '{option}': it has to be a file" in ended.err
+
+
+@pytest.mark.parametrize("journal", ["spring.csv", "numbers"])
+def test_the_source_is_neither_the_journal_nor_of_it(cli, served, file, tmp_path, journal: str) -> None:
+    """SQLite would take what stands beside its file for its own, and empty it."""
+    path = file(count=2, name="spring.csv" if journal == "spring.csv" else f"{journal}-journal")
+    before = path.read_bytes()
+    ended = cli("send", path, "--list", 1, "--format", "csv", "--journal", tmp_path / journal)
+
+    assert (ended.code, served.sandbox.requests, path.read_bytes()) == (2, (), before)
+    assert "is to be read: the journal needs a file of its own" in ended.err
+
+
+def test_the_suppression_list_is_not_taken_for_it(cli, served, command, tmp_path) -> None:
+    optouts = tmp_path / "rejects.csv"
+    optouts.write_text("27829999999\n")
+    ended = cli(*command, "--suppress", optouts)
+
+    assert (ended.code, optouts.read_text(), served.sandbox.requests) == (2, "27829999999\n", ())
+    assert "rejects need a file of their own" in ended.err
+
+
+@pytest.mark.parametrize("option", ["--rejects", "--journal"])
+def test_a_name_that_leaves_no_room_for_another_is_told_before_a_list_is_created(
+    cli, served, file, tmp_path, option: str
+) -> None:
+    ended = cli("send", file(count=1), "--new-list", "Spring", option, tmp_path / ("r" * 250))
+
+    assert (ended.code, served.sandbox.requests) == (2, ())
+    assert ended.err.endswith(": File name too long\n")
+
+
+@pytest.mark.parametrize("going_on", [True, False])
+def test_what_appears_meanwhile_is_not_lost(tmp_path, going_on: bool) -> None:
+    """It is kept beside where a run goes on, and otherwise not touched."""
+    path = tmp_path / "rejects.csv"
+    rejects = Rejects(path, journal=None, read=(), going_on=going_on)
+    path.write_text("somebody's")
+    with contextlib.nullcontext() if going_on else pytest.raises(ConfigurationError, match="exists"):
+        rejects.begin(["Number"], lambda: None)
+    rejects.end()
+
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["somebody's"]
+
+
+def test_rejects_that_cannot_be_begun_send_nothing(cli, served, command, monkeypatch) -> None:
+    def refused(*_: object) -> None:
+        raise ConfigurationError("no")
+
+    monkeypatch.setattr(Rejects, "begin", refused)
+    ended = cli(*command)
+
+    assert (ended.code, served.sandbox.requests) == (2, ())
+
+
+def test_what_cannot_be_moved_aside_is_left(tmp_path, monkeypatch) -> None:
+    rejects = Rejects(tmp_path / "rejects.csv", journal=None, read=(), going_on=True)
+    (tmp_path / "rejects.csv").write_text("mended")
+
+    def busy(*_: object) -> None:
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+
+    monkeypatch.setattr(Path, "rename", busy)
+    with pytest.raises(ConfigurationError, match="cannot be kept beside: Device or resource busy"):
+        rejects.begin(["Number"], lambda: None)
+
+    assert (tmp_path / "rejects.csv").read_text() == "mended"
 
 
 def test_a_file_that_is_none_of_rejects_is_left_alone(cli, served, command, tmp_path) -> None:

@@ -40,6 +40,27 @@ def test_quiet_says_nothing_when_all_is_well(cli, served, file) -> None:
     assert (ended.code, ended.out, ended.err) == (0, "", "")
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["--list", 99],
+            "3 of 3 records were rejected; the first: SendBulkMessages: rejected (HTTP 404: List not found)",
+        ),
+        (
+            ["--list", 1, "--region", "ZA", "--on-invalid", "skip"],
+            "1 of 3 records was held back; the first: phone number",
+        ),
+    ],
+)
+def test_quiet_tells_why_it_did_not_go_well(cli, served, file, words: list[object], said: str) -> None:
+    path = file("Number", "12" if "--region" in words else "27821234566", count=2)
+    ended = cli("send", path, *words, "--quiet")
+
+    assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
+    assert ended.err.startswith(said)
+
+
 def test_the_report_for_machines_is_one_json_value_that_balances(cli, served, file) -> None:
     ended = cli("send", file(count=12), "--list", 1, "--json", "--chunk-size", 5)
     report = ended.json
@@ -152,7 +173,7 @@ def test_a_file_without_records_is_a_success_without_requests(cli, served, file)
         (["--list", "1", "--new-list", "Spring"], "exclude each other"),
         (["--list", "1", "--mobile-only"], "--mobile-only needs --region"),
         (["--list", "1", "--suppress-column", "cell"], "--suppress-column needs --suppress"),
-        (["--list", "1", "--chunk-size", "0"], "'chunk_size' must be >= 1"),
+        (["--list", "1", "--chunk-size", "0"], "error: --chunk-size must be >= 1: 0"),
         (["--list", "1", "--field", "Number=phone"], "a format is one of"),
         (["--list", "1", "--map", "Number"], "FIELD=COLUMN"),
         (["--list", "1", "--map", "Number=nobody"], "there is no column 'nobody'"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -156,6 +157,56 @@ def test_a_signal_before_the_run_ends_it_with_nothing_sent(served, tmp_path) -> 
 
     assert (code, line) == (130, "interrupted before anything was sent\n")
     assert served.sandbox.requests == ()
+
+
+def test_a_pipe_that_has_a_name_can_be_interrupted_as_well(served, tmp_path) -> None:
+    """As the shell's <(...): opening one takes as long as somebody takes to write to it."""
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    with start("send", pipe, "--list", 1, "--quiet") as process:
+        _wait_for_handlers(process.pid)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=TIMEOUT)
+
+    assert (process.returncode, err) == (130, "interrupted before anything was sent\n")
+
+
+SINGLES = {
+    "trigger": (["trigger", "sandbox-trigger", "A=27821234567"], "the message may have been sent"),
+    "schedule": (
+        ["schedule", "sandbox-trigger", "A=27821234567", "--at", "2036-12-01T08:00Z"],
+        "the message may have been sent",
+    ),
+    "create-list": (["create-list", "Spring", "Number=msisdn"], "list 'Spring' may have been created"),
+    "send": (["send", "{file}", "--new-list", "Spring"], "list 'Spring' may have been created"),
+}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("command", "said"), SINGLES.values(), ids=SINGLES)
+def test_a_request_that_is_broken_off_says_what_it_may_have_done(
+    served, file, command: list[str], said: str, number: int
+) -> None:
+    served.sandbox.faults = Faults.always(Fault.HANG_AFTER_APPLY)
+    path = file(count=1)
+    with start(*(word.format(file=path) for word in command), "--json") as process:
+        served.until(lambda: served.sandbox.held == 1)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=TIMEOUT)
+    code = 128 + number
+
+    assert (process.returncode, err) == (code, f"interrupted; {said}\n")
+    assert json.loads(out) == {"error": f"interrupted; {said}", "exit_code": code}
+
+
+def test_a_request_that_waits_out_a_refusal_was_not_sent(served) -> None:
+    served.sandbox.faults = Faults.parse("always:throttle@600")
+    with start("trigger", "sandbox-trigger", "A=27821234567", env={**os.environ, "MOBIZ_LOG": "info"}) as process:
+        line_with(process, "throttled")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=TIMEOUT)
+
+    assert (process.returncode, err.splitlines()[-1]) == (130, "interrupted before anything was sent")
 
 
 def _wait_for_handlers(pid: int) -> None:

@@ -1,0 +1,179 @@
+"""How to go on after a run: nothing is promised that the same command would not keep."""
+
+from __future__ import annotations
+
+import pytest
+
+from mobiz_async.errors import JournalError
+from mobiz_async.journal import SQLiteJournal
+from mobiz_async.sandbox import Fault, Faults
+
+KEEPS = "To go on, the same again; nothing goes out twice:\n"
+
+
+@pytest.fixture
+def command(file, tmp_path):
+    """`mobiz send` of forty records in chunks of ten, one after the other, with a journal."""
+    words = ["--chunk-size", 10, "--concurrency", 1, "--journal", tmp_path / "run"]
+    return ["send", file(count=40), "--list", 1, *words]
+
+
+def test_whoever_has_unknowns_sent_again_is_told_how_many_that_are(cli, served, command) -> None:
+    served.sandbox.faults = Faults.script([Fault.RESET_AFTER_APPLY, None, Fault.QUOTA])
+    kept = cli(*command)
+    served.sandbox.faults = Faults.script([Fault.QUOTA])
+    resent = cli(*command, "--on-unknown", "resend")
+    served.sandbox.faults = None
+    last = cli(*command, "--on-unknown", "resend")
+
+    assert KEEPS in kept.err
+    assert "To go on, the same again; it sends the 10 unknown records once more:\n" in resent.err
+    assert (last.code, sorted(set(served.sandbox.applied("1").values()))) == (0, [1, 2])
+
+
+def test_where_nothing_is_unknown_nothing_goes_out_twice(cli, served, command) -> None:
+    served.sandbox.faults = Faults.script([None, Fault.QUOTA])
+
+    assert KEEPS in cli(*command, "--on-unknown", "resend").err
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """Journals that can be told of so many outcomes only, and perhaps not even be looked into afterwards."""
+    settle, opened = SQLiteJournal.settle, SQLiteJournal.open
+    left: list[int] = []
+
+    async def told(journal, settlement):
+        if not left[0]:
+            raise JournalError("the journal cannot be written: disk I/O error")
+        left[0] -= 1
+        return await settle(journal, settlement)
+
+    async def closed(journal, identity):
+        if identity is None:
+            raise JournalError("the journal cannot be opened: OSError")
+        return await opened(journal, identity)
+
+    def fail(outcomes: int, *, for_good: bool = False) -> None:
+        left[:] = [outcomes]
+        monkeypatch.setattr(SQLiteJournal, "settle", told)
+        if for_good:
+            monkeypatch.setattr(SQLiteJournal, "open", closed)
+
+    return fail
+
+
+def test_what_was_accepted_and_the_journal_could_not_be_told_is_named(
+    cli, served, command, failing, monkeypatch, tmp_path
+) -> None:
+    """Otherwise it is unknown, and with --on-unknown resend it would go out twice."""
+    failing(1)
+    ended = cli(*command, "--on-unknown", "resend")
+    monkeypatch.undo()
+    said = ended.err.splitlines()
+    place = said.index(f"  mobiz journal resolve {tmp_path / 'run'} 1 --accepted")
+
+    assert said[place - 1] == (
+        "The journal could not be told that 10 records were accepted, and has them as unknown. Before all else:"
+    )
+    assert KEEPS in ended.err
+
+
+def test_once_that_is_settled_the_promise_holds(cli, served, command, failing, account, monkeypatch, tmp_path) -> None:
+    with monkeypatch.context():
+        failing(1)
+        cli(*command)
+    monkeypatch.undo()
+    account(served.sandbox)
+    settled = cli("journal", "resolve", tmp_path / "run", 1, "--accepted", "--yes")
+    ended = cli(*command, "--on-unknown", "resend")
+
+    assert (settled.code, ended.code, set(served.sandbox.applied("1").values())) == (0, 0, {1})
+
+
+def test_an_unknown_that_is_none_of_them_is_not_settled_with_them(cli, served, command, failing) -> None:
+    served.sandbox.faults = Faults.script([None, Fault.RESET_AFTER_APPLY])
+    failing(1)
+    ended = cli(*command)
+
+    assert ("unknown   10" in ended.out, "resolve" in ended.err) == (True, False)
+
+
+def test_a_journal_that_cannot_be_looked_into_is_to_be_looked_into_later(
+    cli, served, command, failing, tmp_path
+) -> None:
+    failing(1, for_good=True)
+    ended = cli(*command, "--on-unknown", "resend")
+
+    assert (
+        "Of 20 records that were accepted the journal may have some as unknown. Once it can be written again, look:\n"
+        f"  mobiz journal status {tmp_path / 'run'}\n"
+        "and settle those: mobiz journal resolve FILE CHUNK ... --accepted\n"
+        "To go on, the same again; it sends what is unknown once more:\n"
+    ) in ended.err
+
+
+def test_where_nothing_was_accepted_there_is_nothing_to_look_for(cli, served, command, failing) -> None:
+    served.sandbox.faults = Faults.always(Fault.REJECTED_200)
+    failing(1, for_good=True)
+
+    assert "journal status" not in cli(*command).err
+
+
+# A source that is the same, and records that are not
+
+LEAVE_OUT = "If its number was added to --suppress since, leave it out for this run"
+
+
+@pytest.fixture
+def stopped(cli, served, command, tmp_path):
+    """A run with a suppression list, which was stopped after twenty records, and the same with one number more."""
+    optouts = tmp_path / "optouts.txt"
+    optouts.write_text("27829999999\n")
+
+    def go(number: int, *words: object) -> str:
+        served.sandbox.faults = Faults.script([None, None, Fault.QUOTA])
+        with_list = [*command, "--suppress", optouts, *words]
+        cli(*with_list)
+        optouts.write_text(f"27829999999\n2782{number:07}\n")
+        ended = cli(*with_list)
+        assert (ended.code, served.sandbox.applied_total) == (2, 20)
+        return ended.err
+
+    return go
+
+
+@pytest.mark.parametrize("number", [1, 10])
+def test_an_opt_out_of_somebody_who_was_texted_is_told_from_a_changed_file(stopped, number: int) -> None:
+    said = stopped(number)
+
+    assert "If it was not spring.csv, it was --suppress: the source is what comes of them all.\n" in said
+    assert f"Record {number + 1}, or the one before it, had gone. {LEAVE_OUT}" in said
+    assert "So does one that is in the file twice: its other record would be sent.\n" in said
+
+
+def test_to_each_number_once_is_not_warned_of_its_other_record(stopped) -> None:
+    said = stopped(5, "--dedupe", "--map", "Number=Number")
+
+    assert "it was --map or --suppress: the source" in said
+    assert (LEAVE_OUT in said, "in the file twice" in said) == (True, False)
+
+
+@pytest.mark.parametrize("number", [20, 25])
+def test_an_opt_out_of_somebody_who_was_not_texted_stays_in_the_list(stopped, number: int) -> None:
+    """The chunk is in the journal, and did not go: left out of the list, the number would be texted.
+
+    Of the last record of the chunk before nobody can tell: it is the first of this chunk that differs.
+    """
+    said = stopped(number)
+
+    assert ("it was --suppress: the source" in said, LEAVE_OUT in said) == (True, False)
+
+
+def test_without_a_list_and_a_mapping_it_is_the_file(cli, served, command, file) -> None:
+    served.sandbox.faults = Faults.script([None, Fault.QUOTA])
+    cli(*command)
+    file("Number", "27829999999")
+
+    said = cli(*command).err
+    assert ("Once the source is what it was" in said, "If it was not" in said) == (True, False)
