@@ -173,8 +173,11 @@ _QUOTED = re.compile(r"(?<!\w)(?:'[^']*'|\"[^\"]*\"|`[^`]*`|\u2018[^\u2019]*\u20
 _EMAIL = re.compile(r"\S+@\S+")
 _LONG_NUMBER = re.compile(r"\+?\d[\d\s().-]{5,}\d")
 _URL = re.compile(r"\S*(?:://|api_key=)\S*", re.IGNORECASE)
+_UNCLOSED = re.compile(r"(?<!\w)(?:'[^']*|\"[^\"]*|`[^`]*|\u2018[^\u2019]*|\u201c[^\u201d]*)\Z")
 _HIDDEN = ((_URL, "[url]"), (_EMAIL, "[address]"), (_QUOTED, "[quoted]"), (_LONG_NUMBER, "[number]"))
 _MESSAGE_LIMIT = 200
+_LOOKED_AT = 2000
+"""Characters of a text that are searched for what to hide: the time that takes grows with their square."""
 _CODE = re.compile(r"\s*-?[0-9]{1,9}\s*")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -184,16 +187,18 @@ def _words(value: object) -> str | None:
         return None
     if value.isalpha():  # "Accepted": nothing to hide in it
         return value[:_MESSAGE_LIMIT]
-    value = legible(value)
+    hidden = legible(value[:_LOOKED_AT])
     for pattern, stand_in in _HIDDEN:
-        value = pattern.sub(stand_in, value)
-    return value[:_MESSAGE_LIMIT]
+        hidden = pattern.sub(stand_in, hidden)
+    if len(value) > _LOOKED_AT:
+        hidden = _UNCLOSED.sub("[quoted]", hidden)  # its end may lie beyond
+    return hidden[:_MESSAGE_LIMIT]
 
 
 def _reference(value: object) -> str | None:
     # It may be a long number, and is there to be quoted; a URL it can only be by a gateway's mistake.
     text = _text(value)
-    return None if text is None else _URL.sub("[url]", legible(text))[:_MESSAGE_LIMIT]
+    return None if text is None else _URL.sub("[url]", legible(text[:_LOOKED_AT]))[:_MESSAGE_LIMIT]
 
 
 def _whole(value: object) -> int | None:

@@ -1,5 +1,7 @@
 """What a server says in words is shown without what it may quote of a record."""
 
+import time
+
 import pytest
 
 from mobiz_async import InvalidRecordError, Reason
@@ -35,3 +37,20 @@ def test_a_reference_commands_no_terminal():
 def test_a_number_for_a_field_name_is_not_shown():
     error = InvalidRecordError(1, "082 123 4567", Reason.MISSING)
     assert (error.field, str(error)) == ("[number]", "record 1, field '[number]': missing")
+
+
+@pytest.mark.parametrize(
+    "text", ["r" * (1 << 20), "a@" * (1 << 19), "'" * (1 << 20), "\u2018" * (1 << 19), "1 (" * (1 << 18)], ids=len
+)
+@pytest.mark.parametrize("field", ["message", "activityId"])
+def test_a_long_text_is_looked_at_in_no_time(field, text):
+    began = time.perf_counter()
+    answer = read(Operation.APPEND, Reply(500, body=encode({field: text})))
+    assert max(len(answer.message or ""), len(answer.reference or "")) <= 200
+    assert time.perf_counter() - began < 2.0  # it took hours
+
+
+def test_what_is_quoted_at_such_length_that_its_end_is_not_looked_at_is_hidden():
+    said = "no such record: '" + "Thandiwe " * 1000 + "'"
+    answer = read(Operation.APPEND, Reply(400, body=encode({"message": said})))
+    assert answer.message == "no such record: [quoted]"
