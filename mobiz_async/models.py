@@ -184,7 +184,8 @@ class RetryPolicy:
 
     ``max_attempts`` counts the first. ``deadline`` bounds all attempts and waits together. Not sent: full jitter over
     ``base`` x 2^n up to ``cap``. Throttled: the same from ``throttle_base`` up to ``throttle_cap``, and never earlier
-    than ``Retry-After`` says; one longer than ``max_retry_after`` ends the attempts instead.
+    than ``Retry-After`` says; one longer than ``max_retry_after`` ends the attempts instead, and those of others for
+    as long as ``max_retry_after``.
     """
 
     max_attempts: int = attrs.field(default=8, validator=attrs.validators.ge(1))

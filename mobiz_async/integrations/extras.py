@@ -7,6 +7,6 @@ from mobiz_async.errors import ConfigurationError
 __all__ = ["missing"]
 
 
-def missing(extra: str) -> ConfigurationError:
-    """Return the error that names the line to type."""
-    return ConfigurationError(f"this needs an extra: pip install 'mobiz-async[{extra}]'")
+def missing(wanted: str, extra: str) -> ConfigurationError:
+    """Return the error that says what ``wanted`` needs: the line to type."""
+    return ConfigurationError(f"{wanted} needs: pip install 'mobiz-async[{extra}]'")

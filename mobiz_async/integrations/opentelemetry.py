@@ -40,7 +40,7 @@ class OpenTelemetryHook:
         try:
             from opentelemetry import metrics, trace  # noqa: PLC0415  an extra
         except ImportError:
-            raise missing("otel") from None
+            raise missing("OpenTelemetryHook", "otel") from None
         self._trace = trace
         self._tracer = trace.get_tracer("mobiz_async", tracer_provider=tracer_provider)
         meter = metrics.get_meter("mobiz_async", meter_provider=meter_provider)

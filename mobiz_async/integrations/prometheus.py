@@ -39,7 +39,7 @@ class PrometheusHook:
         try:
             from prometheus_client import REGISTRY, Counter, Histogram  # noqa: PLC0415  an extra
         except ImportError:
-            raise missing("prometheus") from None
+            raise missing("PrometheusHook", "prometheus") from None
         into = REGISTRY if registry is None else registry
         self._attempts = Counter(
             "attempts", "POSTs to the Mobiz API.", ("operation", "verdict"), namespace=namespace, registry=into

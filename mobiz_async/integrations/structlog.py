@@ -27,7 +27,7 @@ class StructlogHook:
             try:
                 import structlog  # noqa: PLC0415  an extra
             except ImportError:
-                raise missing("structlog") from None
+                raise missing("StructlogHook", "structlog") from None
             logger = structlog.get_logger("mobiz_async")
         self._logger = logger
 
