@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import attrs
 
-from mobiz_async.errors import MobizError
+from mobiz_async.errors import MobizError, RequestError
 from mobiz_async.models import Outcome, StopReason
 from mobiz_async.recipients.stages import Problem
 from mobiz_async.reports import BulkReport, ChunkOutcome, FirstAndLast, Stats
 
 __all__ = ["Books"]
+
+
+_OF_THE_CALLER = {StopReason.ASKED, StopReason.DEADLINE}
 
 
 class Books:
@@ -22,6 +25,8 @@ class Books:
         self._skipped: dict[str, int] = {}
         self._resumed = 0
         self._settled = 0
+        self.last_error: RequestError | None = None
+        """Of the last chunk that was not accepted."""
 
     @property
     def failure_rate(self) -> float:
@@ -35,6 +40,7 @@ class Books:
         self._settled += chunk.count
         self._resumed += chunk.count if chunk.resumed else 0
         if chunk.outcome is not Outcome.ACCEPTED:
+            self.last_error = chunk.error or self.last_error
             self._failures.add(attrs.evolve(chunk, body=None))
 
     def skip(self, problem: Problem) -> None:
@@ -42,12 +48,19 @@ class Books:
         self._skipped[problem.reason.value] = self._skipped.get(problem.reason.value, 0) + 1
         self.stats.skipped += 1
 
-    def close(self, read: int, elapsed: float, stopped: StopReason | None, error: MobizError | None) -> BulkReport:
-        """Return the report. What was read and neither settled nor skipped never went out: it is not sent."""
+    def close(
+        self, read: int, elapsed: float, stopped: StopReason | None, error: MobizError | None, *, whole: bool = False
+    ) -> BulkReport:
+        """Return the report. What was read and neither settled nor skipped never went out: it is not sent.
+
+        ``whole``: the source was read to its end. A run that was stopped when all of it was settled was not cut short.
+        """
         stats = self.stats
         stats.read = read
         stats.elapsed = elapsed
         stats.not_sent += read - self._settled - stats.skipped
+        if whole and not stats.not_sent and not stats.unknown and stopped in _OF_THE_CALLER:
+            stopped = None
         return BulkReport(
             read=read,
             accepted=stats.accepted,

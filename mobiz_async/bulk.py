@@ -1,9 +1,8 @@
 """A bulk run: one reader, a few workers, a journal, a report.
 
 The reader makes chunks and hands each to a worker of its own, at most ``concurrency`` at a time, and stops reading
-while they are all busy: memory is ``(concurrency + 1)`` chunks, whatever the length of the source. The first chunk goes
-alone, so that a wrong key or a wrong address costs one request. What a chunk goes through, and what survives a crash at
-each step, stands at the head of ``chunk_life``.
+while they are all busy: memory is ``(concurrency + 1)`` chunks, whatever the length of the source. What a chunk goes
+through, and what survives a crash at each step, stands at the head of ``chunk_life``.
 
 A run ends when the source does, or when something halts it: ``stop()``, a deadline, a verdict under which every other
 chunk would fare the same, a record or a source that is bad, a journal that fails. Then what is in flight is finished
@@ -13,8 +12,7 @@ and nothing new is started. Only cancelling breaks off what is in flight.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import itertools
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Protocol, Self
@@ -25,14 +23,16 @@ from mobiz_async.books import Books
 from mobiz_async.cancelling import outlast
 from mobiz_async.chunk_life import ChunkLife, Piece, Sender
 from mobiz_async.chunking import Chunk, Chunker
+from mobiz_async.crew import Crew
 from mobiz_async.delivery import Deliverer
 from mobiz_async.errors import InvalidRecordError, JournalError, MobizError, SourceChangedError, SourceError
-from mobiz_async.journal.protocol import ChunkState, Journal, Part, Recalled
+from mobiz_async.journal.protocol import Journal, Part
 from mobiz_async.limits import Meter
-from mobiz_async.models import OnInvalid, StopReason
+from mobiz_async.models import OnInvalid, OnUnknown, StopReason
 from mobiz_async.options import BulkOptions
 from mobiz_async.recipients.stages import SKIPS, Problem
 from mobiz_async.reports import BulkReport, ChunkOutcome, Stats
+from mobiz_async.resuming import Earlier, to_send
 
 __all__ = ["BulkRun"]
 
@@ -43,6 +43,8 @@ class MakeChunker(Protocol):
     def __call__(self, *, on_problems: Callable[[list[Problem]], None]) -> Chunker: ...
 
 
+_log = logging.getLogger("mobiz_async")
+
 _RAISED = (InvalidRecordError, SourceError, SourceChangedError, JournalError)
 
 
@@ -51,7 +53,8 @@ class BulkRun:
 
     Entering the block starts it. Leaving the block before the run is over stops it: what is in flight is finished,
     nothing new is started. A run that is iterated goes on only as fast as it is iterated; ``await run.finish()`` lets
-    it run to its end instead.
+    it run to its end instead. One that is neither, but looked at by its ``stats``, goes on as well; of the outcomes
+    that then wait to be iterated, only the first few keep their records.
     """
 
     def __init__(
@@ -82,10 +85,16 @@ class BulkRun:
         self._room = asyncio.Event()
         self._room.set()
         self._watched = True
+        self._iterated = False
         self._task: asyncio.Task[None] | None = None
         self._in_hand: list[Chunk] = []
-        self._end: int | None = None
         self._started = 0.0
+        self._begun = False
+        self._cancelled_early = False
+        self._whole = False
+        """Whether the source was read to its end."""
+        self._silent = False
+        """Whether callbacks are called no more, since one raised."""
         self.report: BulkReport | None = None
         """The balanced books, once the run is over."""
 
@@ -106,13 +115,19 @@ class BulkRun:
         self._stop(StopReason.ASKED)
 
     def _stop(self, reason: StopReason, error: MobizError | None = None) -> None:
-        if self._stopped is None:
+        # The first reason is the one, but a journal that fails is not passed over because the run was ending anyway.
+        if self._stopped is None or (isinstance(error, JournalError) and not isinstance(self._error, _RAISED)):
             self._stopped, self._error = reason, error
+        self._silent = self._silent or reason is StopReason.ERROR
         self._halt.set()
 
     async def __aenter__(self) -> Self:
         self._started = self._clock.monotonic()
-        resuming = await self._journal.open(self._identity)
+        try:
+            resuming = await self._journal.open(self._identity)
+        except JournalError as error:
+            error.report = self._books.close(0, 0.0, StopReason.JOURNAL, error)
+            raise
         self._task = asyncio.create_task(self._run(resuming), name="mobiz_async.bulk")
         return self
 
@@ -124,12 +139,16 @@ class BulkRun:
             self._stop(StopReason.CANCELLED if isinstance(error, asyncio.CancelledError) else StopReason.ASKED)
         self._let_go()
         if isinstance(error, asyncio.CancelledError):
-            self._task.cancel()
+            self._cancel()
         await self._over()
         if error is None:
             self._raise()
+        elif not self._raised and not self._task.cancelled() and (failed := self._task.exception()) is not None:
+            # What the block raised goes before it, above all where that is a cancellation.
+            _log.warning("a bulk run, whose block was left by an exception, had raised %s", type(failed).__name__)
 
     def __aiter__(self) -> AsyncIterator[ChunkOutcome]:
+        self._iterated = True
         return self._iterate()
 
     async def _iterate(self) -> AsyncIterator[ChunkOutcome]:
@@ -168,40 +187,50 @@ class BulkRun:
         try:
             await asyncio.wait([self._task])
         except asyncio.CancelledError:
-            self._task.cancel()
+            self._cancel()
             await outlast(self._task)
             raise
-        if not self._task.cancelled() and not self._raised and (error := self._task.exception()) is not None:
+
+    def _cancel(self) -> None:
+        assert self._task is not None
+        self._cancelled_early = not self._begun  # a task that is cancelled before its first step would clean up nothing
+        if self._begun:
+            self._task.cancel()
+
+    def _raise(self) -> None:
+        """Raise what ended the run, once."""
+        assert self._task is not None
+        failed = None if self._task.cancelled() else self._task.exception()
+        error = failed or (self._error if isinstance(self._error, _RAISED) else None)
+        if error is not None and not self._raised:
             self._raised = True
             if isinstance(error, MobizError):
                 error.report = self.report
             raise error
 
-    def _raise(self) -> None:
-        if isinstance(self._error, _RAISED) and not self._raised:
-            self._raised = True
-            self._error.report = self.report
-            raise self._error
-
     # The run
 
     async def _run(self, resuming: bool) -> None:
-        workers: set[asyncio.Task[None]] = set()
+        self._begun = True
+        earlier = Earlier(self._journal, resuming=resuming)
         sender = self._sender()
-        reader = asyncio.create_task(self._read(sender, workers, resuming), name="mobiz_async.reader")
+        crew = Crew(self._concurrency, retired=self._look_at)
+        reader = asyncio.create_task(self._read(sender, crew, earlier), name="mobiz_async.reader")
         halt = asyncio.create_task(self._halt.wait())
         timer = asyncio.create_task(self._expire())
         try:
+            if self._cancelled_early:
+                raise asyncio.CancelledError  # noqa: TRY301  as it would have been, had it begun by then
             await asyncio.wait((reader, halt), return_when=asyncio.FIRST_COMPLETED)
             await _end(reader)
-            if workers:
-                await asyncio.wait(workers)
+            if crew.tasks:
+                await asyncio.wait(crew.tasks)
         except asyncio.CancelledError:
             self._stop(StopReason.CANCELLED)
             raise
         finally:
-            tasks = (reader, *workers)
-            closing = asyncio.create_task(self._close(sender, resuming, _end(*tasks, halt, timer)))
+            tasks = (reader, *crew.tasks)
+            closing = asyncio.create_task(self._close(sender, earlier, _end(*tasks, halt, timer)))
             cancelled = await outlast(closing)
             closing.result()
             if cancelled is not None:
@@ -210,22 +239,29 @@ class BulkRun:
             if not task.cancelled():
                 task.result()
 
-    async def _close(self, sender: Sender, resuming: bool, end: Awaitable[None]) -> None:
+    async def _close(self, sender: Sender, earlier: Earlier, end: Awaitable[None]) -> None:
         await end
         try:
-            await self._settle_leftover(sender, resuming)
+            await self._settle_leftover(sender, earlier)
         finally:
             try:
-                await self._chunker.aclose()
+                await self._close_source()
             finally:
                 try:
                     await self._journal.close()
                 finally:
                     self._close_books()
 
+    async def _close_source(self) -> None:
+        before = self._chunker.error
+        await self._chunker.aclose()
+        if self._chunker.error is not before:  # raised by its end, which is not to be passed over either
+            self._stop(StopReason.SOURCE)
+            self._error = self._error if isinstance(self._error, _RAISED) else self._chunker.error
+
     def _close_books(self) -> None:
         elapsed = self._clock.monotonic() - self._started
-        self.report = self._books.close(self._chunker.read, elapsed, self._stopped, self._error)
+        self.report = self._books.close(self._chunker.read, elapsed, self._stopped, self._error, whole=self._whole)
         self._outcomes.put_nowait(None)
         self._show_progress()
 
@@ -252,33 +288,19 @@ class BulkRun:
             deadline=None if options.deadline is None else self._started + options.deadline,
         )
 
-    async def _read(self, sender: Sender, workers: set[asyncio.Task[None]], resuming: bool) -> None:
+    async def _read(self, sender: Sender, crew: Crew, earlier: Earlier) -> None:
         rate = self._options.records_per_second
         meter = Meter(rate) if rate is not None else None
-        slots = asyncio.Semaphore(self._concurrency)
         try:
-            last_known = await self._last_known() if resuming else -1
-            self._end = await self._journal.end() if resuming else None
-            while (known := await self._next(last_known)) is not None:
+            await earlier.look()
+            while (known := await self._next(earlier)) is not None:
                 while self._in_hand:
-                    chunk = self._in_hand[0]
-                    if meter is not None:
-                        await self._clock.sleep(max(0.0, meter.ready_at - self._clock.monotonic()))
-                        meter.take(self._clock.monotonic(), chunk.count)
-                    await slots.acquire()
-                    self._books.stats.chunks += 1
-                    del self._in_hand[0]
-                    life = _life_of(chunk, sender).live(() if self._in_hand else known)
-                    worker = asyncio.create_task(life, name="mobiz_async.worker")
-                    workers.add(worker)
-                    worker.add_done_callback(lambda done: self._retire(workers, slots, done))
-                    if chunk.index == 0:
-                        await asyncio.wait([worker])
+                    await self._start(sender, crew, meter, () if len(self._in_hand) > 1 else known)
             if self._chunker.error is not None:
                 self._stop(StopReason.SOURCE, self._chunker.error)
             else:
-                if resuming:
-                    await self._check_source_is_whole()
+                await earlier.check_whole(self._chunker.read, self._chunker.chunks)
+                self._whole = True
                 await self._journal.note_end(self._chunker.read)
         except (InvalidRecordError, SourceChangedError) as error:
             self._stop(StopReason.SOURCE, error)
@@ -288,7 +310,7 @@ class BulkRun:
             self._stop(StopReason.CANCELLED if isinstance(error, asyncio.CancelledError) else StopReason.ERROR)
             raise
 
-    async def _next(self, last_known: int) -> tuple[Part, ...] | None:
+    async def _next(self, earlier: Earlier) -> tuple[Part, ...] | None:
         """Read until the chunks in hand may go; return what is known of the last of them, or None at the end.
 
         A chunk that an earlier run passed by is held until the next one which that run knew shows that the source is
@@ -296,48 +318,40 @@ class BulkRun:
         """
         while (chunk := await self._chunker.next()) is not None:
             self._in_hand.append(chunk)
-            if self._end is not None and sum(chunk.rows[-1]) > self._end + 1:
-                raise SourceChangedError(self._end + 1)
-            known = await self._recall(chunk) if chunk.index <= last_known else ()
-            if known or chunk.index > last_known:
+            known = await earlier.parts_of(chunk)
+            if known or not earlier.covers(chunk):
                 return known
         return None
 
-    async def _settle_leftover(self, sender: Sender, resuming: bool) -> None:
+    async def _start(self, sender: Sender, crew: Crew, meter: Meter | None, known: tuple[Part, ...]) -> None:
+        """Hand the first chunk in hand to a worker, as soon as there is one and the rate allows."""
+        chunk = self._in_hand[0]
+        sends = to_send(chunk.count, known, resend_unknown=self._options.on_unknown is OnUnknown.RESEND)
+        if meter is not None and sends:
+            await self._clock.sleep(max(0.0, meter.ready_at - self._clock.monotonic()))
+            meter.take(self._clock.monotonic(), sends)
+        await crew.place()
+        del self._in_hand[0]
+        crew.start(self._life_of(chunk, sender).live(known), sends=bool(sends))
+
+    def _life_of(self, chunk: Chunk, sender: Sender) -> ChunkLife:
+        self._books.stats.chunks += 1
+        return ChunkLife(sender, Piece(chunk.index, 0, chunk.count, chunk.rows, chunk.body))
+
+    async def _settle_leftover(self, sender: Sender, earlier: Earlier) -> None:
         """Settle what was read and never handed to a worker: not sent, or what an earlier run has settled."""
-        if not self._halt.is_set() or self._stopped is StopReason.ERROR:
-            return
-        with contextlib.suppress(JournalError):  # then nothing is known, and the books count them as not sent
+        if self._halt.is_set():
             for chunk in [*self._in_hand, *self._chunker.rest()]:
-                recalled = await self._journal.recall(chunk.index, chunk.body) if resuming else None
-                await _life_of(chunk, sender).live(_parts_within(recalled, chunk))
+                await self._life_of(chunk, sender).live(await earlier.parts_within(chunk))
 
-    async def _recall(self, chunk: Chunk) -> tuple[Part, ...]:
-        known = await self._journal.recall(chunk.index, chunk.body)
-        if known is None:
-            return ()
-        if known.differs is not None:
-            rows = (row for first, length in chunk.rows for row in range(first, first + length))
-            raise SourceChangedError(next(itertools.islice(rows, known.differs, None), self._chunker.read + 1))
-        return known.parts
-
-    async def _last_known(self) -> int:
-        return max([part.index async for part in self._journal.parts()], default=-1)
-
-    async def _check_source_is_whole(self) -> None:
-        async for part in self._journal.parts():
-            if part.first_record > self._chunker.read:
-                raise SourceChangedError(self._chunker.read + 1)
-        if self._end is not None and self._end != self._chunker.read:
-            raise SourceChangedError(min(self._end, self._chunker.read) + 1)
-
-    def _retire(self, workers: set[asyncio.Task[None]], slots: asyncio.Semaphore, done: asyncio.Task[None]) -> None:
-        slots.release()
-        if done.cancelled() or done.exception() is None:
-            workers.discard(done)
-        else:
-            # It stays, to be raised when the run is over: a callback of the caller's, or a mistake of ours.
+    def _look_at(self, done: asyncio.Task[None]) -> None:
+        if not done.cancelled() and done.exception() is not None:
+            # It is raised when the run is over: a callback of the caller's, or a mistake of ours.
             self._stop(StopReason.ERROR)
+        limit = self._options.max_failure_rate
+        # Only between chunks: of one that is being halved, the bad records are settled first.
+        if limit is not None and self._books.failure_rate > limit:
+            self._stop(StopReason.FAILURE_RATE, self._books.last_error)
 
     # What the parts of the run report
 
@@ -346,7 +360,7 @@ class BulkRun:
             if self._options.on_invalid is OnInvalid.RAISE and problem.reason not in SKIPS:
                 raise problem.error()
             self._books.skip(problem)
-            if self._options.on_skipped is not None:
+            if self._options.on_skipped is not None and not self._silent:
                 self._options.on_skipped(problem)
 
     def _in_flight(self, change: int) -> None:
@@ -357,38 +371,20 @@ class BulkRun:
     def _note(self, chunk: ChunkOutcome) -> None:
         self._books.settle(chunk)
         self._books.stats.retries += max(0, chunk.attempts - 1) if not chunk.resumed else 0
-        limit = self._options.max_failure_rate
-        if limit is not None and self._books.failure_rate > limit:
-            self._stop(StopReason.FAILURE_RATE, chunk.error)
         self._show_progress()
 
     async def _hand_over(self, chunk: ChunkOutcome) -> None:
-        if self._watched:
-            self._outcomes.put_nowait(chunk)
-            if self._outcomes.qsize() >= self._concurrency:
-                self._room.clear()
-                await self._room.wait()
+        if not self._watched:
+            return
+        full = self._outcomes.qsize() >= self._concurrency
+        self._outcomes.put_nowait(attrs.evolve(chunk, body=None) if full and not self._iterated else chunk)
+        if self._iterated and self._outcomes.qsize() >= self._concurrency:
+            self._room.clear()
+            await self._room.wait()
 
     def _show_progress(self) -> None:
-        if self._options.progress is not None:
+        if self._options.progress is not None and not self._silent:
             self._options.progress(self.stats)
-
-
-def _life_of(chunk: Chunk, sender: Sender) -> ChunkLife:
-    return ChunkLife(sender, Piece(chunk.index, 0, chunk.count, chunk.rows, chunk.body))
-
-
-def _parts_within(recalled: Recalled | None, chunk: Chunk) -> tuple[Part, ...]:
-    """Return what is known of a chunk that was read in part, as far as it holds what was sent then."""
-    if recalled is None:
-        return ()
-    same = chunk.count if recalled.differs is None else min(chunk.count, recalled.differs)
-    known = [
-        attrs.evolve(part, count=min(part.count, same - part.start)) for part in recalled.parts if part.start < same
-    ]
-    if same < chunk.count:
-        known.append(Part(chunk.index, same, chunk.count - same, ChunkState.PENDING, chunk.first_record))
-    return tuple(known)
 
 
 async def _end(*tasks: asyncio.Task[None] | asyncio.Task[bool]) -> None:

@@ -20,7 +20,7 @@ import asyncio
 import contextlib
 import itertools
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 import attrs
 import msgspec
@@ -93,11 +93,12 @@ class ChunkLife:
         """Nothing happens before ``live``."""
         self._with = sender
         self._whole = whole
+        self._known: tuple[Part, ...] = ()
         self._settled: list[tuple[int, int]] = []
 
     async def live(self, known: tuple[Part, ...]) -> None:
         """Send it; or, with ``known`` from an earlier run, what of it has to be sent."""
-        whole = self._whole
+        whole, self._known = self._whole, known
         try:
             if not known:
                 await self._send(whole)
@@ -118,7 +119,19 @@ class ChunkLife:
                 await self._send(piece)
             case ChunkState.UNKNOWN if self._with.on_unknown is OnUnknown.RESEND:
                 await self._send(piece, in_doubt=True)
-            case ChunkState.UNKNOWN:
+            case _:
+                await self._settle_as_known(piece, part)
+
+    async def _settle_as_known(self, piece: Piece, part: Part) -> None:
+        """Settle without a request what an earlier run has sent, or what nobody has."""
+        match part.state:
+            case ChunkState.PENDING:
+                await self._settle(piece, Outcome.NOT_SENT, 0, None, None)
+            case ChunkState.ACCEPTED:
+                await self._settle(piece, Outcome.ACCEPTED, part.attempts, part.status, None, resumed=True)
+            case ChunkState.REJECTED:
+                await self._settle(piece, Outcome.REJECTED, part.attempts, part.status, None, resumed=True)
+            case _:
                 error = OutcomeUnknownError(
                     f"{Operation.APPEND.value}: an earlier run ended before it knew the outcome",
                     operation=Operation.APPEND.value,
@@ -128,10 +141,6 @@ class ChunkLife:
                 if self._with.on_unknown is OnUnknown.STOP:
                     self._with.stop(StopReason.UNKNOWN, error)
                 await self._settle(piece, Outcome.UNKNOWN, part.attempts, part.status, error, resumed=True)
-            case ChunkState.ACCEPTED:
-                await self._settle(piece, Outcome.ACCEPTED, part.attempts, part.status, None, resumed=True)
-            case ChunkState.REJECTED:
-                await self._settle(piece, Outcome.REJECTED, part.attempts, part.status, None, resumed=True)
 
     async def _send(self, piece: Piece, *, in_doubt: bool = False) -> None:
         delivery, attempt = await self._deliver(piece, in_doubt=in_doubt)
@@ -312,14 +321,27 @@ class ChunkLife:
         self._with.note(outcome)
 
     async def _settle_rest(self) -> None:
-        """Settle what was never sent, because the run was stopped or cancelled on the way."""
-        records: list[msgspec.Raw] | None = None
-        at = 0
-        for start, stop in [*sorted(self._settled), (self._whole.count, self._whole.count)]:
-            if at < start:
-                records = records if records is not None else split(self._whole.body)
-                await self._settle(self._whole.cut(at, start, records), Outcome.NOT_SENT, 0, None, None)
-            at = max(at, stop)
+        """Settle what this run did not come to, because it was stopped or cancelled on the way."""
+        whole = self._whole
+        gaps = list(_gaps(self._settled, whole.count))
+        if not gaps:
+            return
+        records = split(whole.body)
+        known = self._known or (Part(whole.index, 0, whole.count, ChunkState.PENDING, whole.rows[0][0]),)
+        for gap_start, gap_stop in gaps:
+            for part in known:
+                start, stop = max(gap_start, part.start), min(gap_stop, part.start + part.count)
+                if start < stop:
+                    await self._settle_as_known(whole.cut(start, stop, records), part)
+
+
+def _gaps(settled: Iterable[tuple[int, int]], count: int) -> Iterator[tuple[int, int]]:
+    """Yield the ranges of ``count`` records that are in none of ``settled``."""
+    at = 0
+    for start, stop in [*sorted(settled), (count, count)]:
+        if at < start:
+            yield at, start
+        at = max(at, stop)
 
 
 @attrs.define(eq=False)

@@ -10,6 +10,7 @@ After slices that took a millisecond together the loop is let go.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -18,6 +19,7 @@ from collections.abc import (
     Generator,
     Iterable,
     Iterator,
+    Mapping,
     Sequence,
 )
 from itertools import islice
@@ -74,8 +76,8 @@ class Slices:
 
     def __init__(self, source: Iterable[Any] | AsyncIterable[Any]) -> None:
         """Take a sync or async iterable. Raises ``TypeError`` for anything else, or for a text or a mapping."""
-        if isinstance(source, (str, bytes, bytearray, dict)):
-            raise TypeError("records must be an iterable of records, not a single text or mapping")
+        if isinstance(source, (str, bytes, bytearray, Mapping)) or _is_named_tuple(source):
+            raise TypeError("records must be an iterable of records, not a single text or record")
         self._async: AsyncIterator[Any] | None = None
         self._sync: Iterator[Any] | None = None
         if isinstance(source, AsyncIterable):
@@ -89,6 +91,8 @@ class Slices:
         """Records taken from the source so far."""
         self.error: SourceError | None = None
         """Set when the source raised; what it gave before is still handed over."""
+        self.left: list[Any] = []
+        """Taken from the source when the reading was cancelled, and not handed over."""
 
     @property
     def is_async(self) -> bool:
@@ -109,6 +113,7 @@ class Slices:
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
+                self.left = taken
                 raise
             # Nobody cancelled this task: it is what the source waited for that was cancelled.
             self.error = self._failed(error, len(taken))
@@ -139,12 +144,22 @@ class Slices:
             self._size = min(LARGEST_SLICE, self._size * 2)
 
     async def aclose(self) -> None:
-        """Close a generator that was not read to its end, so that its ``finally`` blocks run now."""
+        """Close a generator that was not read to its end, so that its ``finally`` blocks run now.
+
+        What they raise becomes ``error``, unless there is one.
+        """
         # Only a generator: a file or a cursor has a close() too, and belongs to whoever opened it.
-        if isinstance(self._async, AsyncGenerator):
-            await self._async.aclose()
-        elif isinstance(self._sync, Generator):
-            self._sync.close()
+        try:
+            if isinstance(self._async, AsyncGenerator):
+                await self._async.aclose()
+            elif isinstance(self._sync, Generator):
+                self._sync.close()
+        except Exception as error:  # noqa: BLE001  as in next()
+            self.error = self.error or self._failed(error, 0)
+
+
+def _is_named_tuple(source: object) -> bool:
+    return isinstance(source, tuple) and hasattr(source, "_fields")
 
 
 def _beyond_this_module(trace: TracebackType | None) -> TracebackType | None:
@@ -189,6 +204,11 @@ class Chunker:
         return self._slices.read
 
     @property
+    def chunks(self) -> int:
+        """Chunks made so far."""
+        return self._index
+
+    @property
     def error(self) -> SourceError | None:
         """What ended the source before its end, if anything did."""
         return self._slices.error
@@ -210,11 +230,9 @@ class Chunker:
                 now = self._timer()  # it may have waited for something; or not, so the loop is let go all the same
             if not taken:
                 return self._close() if self._count and self._slices.error is None else None
-            first = self._slices.read - len(taken) + 1
-            self._waiting, self._waiting_rows, problems = self._stage(taken, range(first, first + len(taken)))
+            held = [taken]
             del taken  # an exception carries this frame, and error trackers print its locals
-            if problems:
-                self._on_problems(problems)
+            self._check(held.pop())
             chunk = self._fill()
             self._slices.held(self._timer() - now)
             if chunk is not None:
@@ -223,6 +241,10 @@ class Chunker:
     def rest(self) -> list[Chunk]:
         """Return what was read and is in no chunk yet, when reading ended before the source did."""
         chunks: list[Chunk] = []
+        if self._slices.left:  # nothing waited when they were asked for
+            with contextlib.suppress(InvalidRecordError):  # the good ones around it are still to be settled
+                self._check(self._slices.left)
+            self._slices.left = []
         while self._waiting or self._count:
             try:
                 chunk = self._fill() or (self._close() if self._count else None)
@@ -230,6 +252,14 @@ class Chunker:
                 continue
             chunks.extend(filter(None, [chunk]))
         return chunks
+
+    def _check(self, taken: list[Any]) -> None:
+        """Put the records that were just taken through the stage; what passes it waits to be encoded."""
+        first = self._slices.read - len(taken) + 1
+        self._waiting, self._waiting_rows, problems = self._stage(taken, range(first, first + len(taken)))
+        del taken  # as in next()
+        if problems:
+            self._on_problems(problems)
 
     async def aclose(self) -> None:
         """Close the source."""

@@ -40,6 +40,14 @@ def _on_invalid(value: OnInvalid | str) -> OnInvalid:
     return _chosen("on_invalid", OnInvalid, value)
 
 
+def _no_text(options: BulkOptions, field: attrs.Attribute[Any], value: object) -> None:
+    del options
+    if isinstance(value, (str, bytes)):  # a number or the name of a file, of which the single characters would be taken
+        raise ConfigurationError(
+            f"{field.name} is numbers, and not one text: pass several, or what load_suppression reads from a file"
+        )
+
+
 class BulkSettings(TypedDict, total=False):
     """The keywords of ``MobizClient.send_bulk`` and ``MobizClient.bulk``; ``BulkOptions`` says what each means."""
 
@@ -96,7 +104,7 @@ class BulkOptions:
     """Bring numbers to the API's form, reading national ones as of this region ("ZA"). None: they go as they are."""
     mobile_only: bool = False
     """With ``region``: a number that is not a mobile one is invalid."""
-    suppress: Iterable[str] | None = attrs.field(default=None, repr=False)
+    suppress: Iterable[str] | None = attrs.field(default=None, repr=False, validator=_no_text)
     """Numbers that are not to be texted; they are skipped."""
     dedupe: str | None = None
     """A field, such as "Number": of records that agree in it, only the first goes."""

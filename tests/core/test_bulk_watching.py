@@ -76,9 +76,9 @@ async def test_a_run_goes_on_only_as_fast_as_it_is_iterated() -> None:
     network = Network()
     clock = FakeClock()
     async with client_on(network, clock) as client, client.bulk("1", rows(1_000), chunk_size=10, concurrency=2) as run:
+        outcomes = aiter(run)
         await clock.settle()
         unwatched = network.count
-        outcomes = aiter(run)
         for _ in range(4):
             await anext(outcomes)
         await clock.settle()
