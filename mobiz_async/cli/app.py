@@ -98,7 +98,7 @@ def _carry_out(arguments: dict[str, Any]) -> tuple[int, str | None]:
     except click.Abort as error:
         if isinstance(error.__cause__, KeyboardInterrupt):
             return Exit.INTERRUPTED, _say(_INTERRUPTED)
-        return Exit.INCOMPLETE, _say("nothing was changed")
+        return _unanswered(error.__context__)
     except Interrupted as interrupted:
         return interrupted.exit, _say(str(interrupted))
     except click.ClickException as error:
@@ -111,6 +111,15 @@ def _carry_out(arguments: dict[str, Any]) -> tuple[int, str | None]:
         sys.stderr.write(f"{_unexpected(error)}\n")
         return Exit.INCOMPLETE, f"this is a mistake in mobiz_async ({type(error).__name__})"
     return code if isinstance(code, int) else Exit.OK, None
+
+
+def _unanswered(why: BaseException | None) -> tuple[int, str]:
+    """Return how a command ends whose question was declined, or not answered at all."""
+    if why is not None:
+        sys.stderr.write("\n")  # the question still stands in its line
+    if isinstance(why, KeyboardInterrupt):
+        return Exit.INTERRUPTED, _say("interrupted: nothing was changed")
+    return Exit.INCOMPLETE, _say("nothing was changed")
 
 
 def _silence_the_log() -> None:

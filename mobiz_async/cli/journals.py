@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -213,6 +214,16 @@ def _lines(part: Part, body: bytes, reason: str) -> Any:
 # Resolve
 
 
+@contextmanager
+def _interrupted_at_once() -> Iterator[None]:
+    """Let Ctrl-C end the block, in which the loop waits: asyncio would only have it cancel a task, later."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @attrs.frozen
 class _Found:
     chunks: dict[int, int]
@@ -261,9 +272,9 @@ def resolve(
             return 0
         if not yes:
             word = "accepted: never sent again" if accepted else "not sent: sent when the run goes on"
-            click.confirm(
-                f"Mark {plural(records, 'record')} in {plural(len(chosen), 'chunk')} as {word}?", abort=True, err=True
-            )
+            question = f"Mark {plural(records, 'record')} in {plural(len(chosen), 'chunk')} as {word}?"
+            with _interrupted_at_once():
+                click.confirm(question, abort=True, err=True)
         return sum([await opened.resolve(index, accepted=accepted) for index in chosen])
 
     settled = _with(file, settle)

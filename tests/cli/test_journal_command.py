@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import pty
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
+from commanded import COMMAND, TIMEOUT
 
 from mobiz_async.sandbox import Fault, Faults
 
@@ -135,6 +140,23 @@ def test_settling_asks_first(cli, journal, monkeypatch, answer: str, code: int, 
     assert (ended.code, cli("journal", "status", journal, "--json").json["records"]["unknown"]) == (code, unknown)
     assert "Mark 3 records in 1 chunk as accepted: never sent again? [y/N]:" in ended.err
     assert ("nothing was changed\n" in ended.err) == bool(code)
+
+
+def test_one_ctrl_c_at_the_question_is_enough(cli, journal) -> None:
+    leader, follower = pty.openpty()
+    words = ["journal", "resolve", str(journal), "2", "--accepted"]
+    with subprocess.Popen([*COMMAND, *words], stdin=follower, stdout=follower, stderr=subprocess.PIPE) as process:
+        os.close(follower)
+        assert process.stderr is not None
+        said = b""
+        while not said.endswith(b"[y/N]: "):
+            said += process.stderr.read(1)
+        process.send_signal(signal.SIGINT)
+        _, last = process.communicate(timeout=TIMEOUT)
+    os.close(leader)
+
+    assert (process.returncode, last) == (130, b"\ninterrupted: nothing was changed\n")
+    assert cli("journal", "status", journal, "--json").json["records"]["unknown"] == 3
 
 
 def test_nothing_unknown_is_nothing_to_settle(cli, journal) -> None:

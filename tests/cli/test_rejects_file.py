@@ -135,6 +135,12 @@ def test_what_appears_meanwhile_is_not_lost(tmp_path, going_on: bool) -> None:
     assert [file.read_text() for file in tmp_path.iterdir()] == ["somebody's"]
 
 
+def test_a_folder_that_cannot_be_written_is_told_at_once(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
+    with pytest.raises(ConfigurationError, match="its folder is not writable"):
+        Rejects(tmp_path / "rejects.csv", journal=None, read=(), going_on=False)
+
+
 def test_rejects_that_cannot_be_begun_send_nothing(cli, served, command, monkeypatch) -> None:
     def refused(*_: object) -> None:
         raise ConfigurationError("no")
