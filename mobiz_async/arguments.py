@@ -71,7 +71,7 @@ _shape_one = shape_stage(None)
 
 def one_record(held: Held[Any]) -> bytes:
     """Take the one object of a trigger out of ``held`` and return it encoded; raise ``InvalidRecordError``."""
-    fields = held.take()
+    fields = next(held)
     if type(fields) is dict:
         # The common case at a fraction of the cost: a join refuses whatever is not text.
         try:

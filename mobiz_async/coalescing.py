@@ -31,7 +31,7 @@ from typing import Any, Generic, Literal, Self, TypeVar
 import attrs
 
 from mobiz_async.errors import ConfigurationError, NotSentError, OutcomeUnknownError
-from mobiz_async.held import Held
+from mobiz_async.held import Held, hold
 from mobiz_async.reports import TriggerReceipt
 
 __all__ = ["BatchQueue", "Coalescer", "Leftover", "Post"]
@@ -214,7 +214,7 @@ class Coalescer:
         Raises what ``prepare`` raises, a ``RequestError`` that says what became of the batch, ``NotSentError`` when the
         queue is full and ``on_full`` is ``"fail"``, and ``RuntimeError`` after closing or from another event loop.
         """
-        held = Held(fields)
+        held = hold(fields)
         del fields  # an exception carries this frame, and error trackers print its locals
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
@@ -223,7 +223,7 @@ class Coalescer:
             self._loop = loop
         if self._closing:
             raise RuntimeError("this coalescer is closed")
-        call = _Call(held.take() if self._prepare is None else self._prepare(held), loop.time(), loop.create_future())
+        call = _Call(next(held) if self._prepare is None else self._prepare(held), loop.time(), loop.create_future())
         if len(self._queue) < self._max_queue:
             self._queue.add(call, call.arrived)
             if self._timer is None or len(self._queue) >= self._queue.max_batch:

@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import TypeVar
 
-__all__ = ["Held", "unseen"]
+__all__ = ["Held", "hold", "unseen"]
 
 T = TypeVar("T")
-Value_co = TypeVar("Value_co", covariant=True)
 
 _OURS = (str(Path(__file__).parent), "<attrs generated")
 
 
-class Held(Generic[Value_co]):
-    """Holds one value that an exception's frames must not show, until it is taken out.
+Held = Iterator
+"""One value that an exception's frames must not show, until ``next`` takes it out.
 
-    An exception carries every frame it passes, and error trackers print the locals of each.
-    """
+An exception carries every frame it passes, and error trackers print the locals of each. Of an iterator they print its
+type, and one that has given its value has forgotten it.
+"""
 
-    __slots__ = ("_value",)
 
-    def __init__(self, value: Value_co) -> None:
-        """Hold ``value``; the caller deletes its own name for it."""
-        self._value = value
-
-    def take(self) -> Value_co:
-        """Return the value and forget it. Use it in an expression."""
-        value = self._value
-        del self._value
-        return value
+def hold(value: T) -> Held[T]:
+    """Return ``value``, held; the caller deletes its own name for it, and takes it out in an expression."""
+    return iter((value,))
 
 
 def unseen(held: Held[Callable[[], T]]) -> T:
@@ -40,7 +33,7 @@ def unseen(held: Held[Callable[[], T]]) -> T:
     It is for calls that look at what they are given and refuse it, where the message says it all.
     """
     try:
-        return held.take()()
+        return next(held)()
     except Exception as error:  # noqa: BLE001  a caller's iterable may raise anything
         raised = error.with_traceback(_beyond_ours(error.__traceback__))
     if raised.__suppress_context__:

@@ -143,7 +143,7 @@ async def test_an_error_that_cannot_be_copied_still_reaches_everybody():
 
 async def test_a_bad_record_fails_alone():
     def prepare(held):
-        record = held.take()
+        record = next(held)
         if "A" not in record:
             raise InvalidRecordError(1, "A", Reason.MISSING)
         return record
