@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Callable, Iterable, Sequence
+from io import BytesIO
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 from mobiz_async.errors import ConfigurationError, Reason
@@ -270,7 +272,8 @@ _ROWS_TOLD = 5
 def _open_suppression(path: str | os.PathLike[str], column: str | None) -> Recipients:
     if column is not None:
         return open_recipients(path, mapping={"Number": column})
-    table = open_recipients(path)
+    source = _readable_twice(path)
+    table = open_recipients(source)
     fields = table.fields
     if fields is None or "Number" in fields or not fields:
         return table
@@ -283,8 +286,24 @@ def _open_suppression(path: str | os.PathLike[str], column: str | None) -> Recip
             )
         raise ConfigurationError(f"which column holds the numbers? There are: {named(fields)}")
     if _is_heading(fields[0]):
-        return open_recipients(path, mapping={"Number": fields[0]})
-    return open_recipients(path, header=["Number"])
+        return open_recipients(_from_its_beginning(source), mapping={"Number": fields[0]})
+    return open_recipients(_from_its_beginning(source), header=["Number"])
+
+
+def _readable_twice(path: str | os.PathLike[str]) -> str | os.PathLike[str] | BytesIO:
+    """Return the path, or what it holds where that can be read only once: a pipe, ``<(zcat optouts.gz)``."""
+    try:
+        if not os.path.exists(path) or os.path.isfile(path) or os.path.isdir(path):  # noqa: PTH110, PTH112, PTH113  or "-"
+            return path
+        return BytesIO(Path(path).read_bytes())
+    except OSError as error:
+        raise SourceFileError(os.fspath(path), error.strerror or "it cannot be read") from None
+
+
+def _from_its_beginning(source: str | os.PathLike[str] | BytesIO) -> str | os.PathLike[str] | BytesIO:
+    if isinstance(source, BytesIO):
+        source.seek(0)
+    return source
 
 
 def _is_heading(first: str) -> bool:
