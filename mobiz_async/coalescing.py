@@ -269,7 +269,8 @@ class Coalescer:
             self._timer = None
 
     def _start(self, loop: asyncio.AbstractEventLoop, batch: _Batch) -> None:
-        task = loop.create_task(self._run(batch), name="mobiz_async.coalescing", context=self._context)
+        # A copy: an eager task begins here and now, and this may be running in the context itself.
+        task = loop.create_task(self._run(batch), name="mobiz_async.coalescing", context=self._context.copy())
         self._in_flight[task] = batch
         task.add_done_callback(functools.partial(self._finished, loop), context=self._context)
 

@@ -379,3 +379,13 @@ async def test_no_error_of_ours_holds_a_record():
         repr(answer) + str(vars(answer)) for answer in await heard(tasks) if isinstance(answer, RequestError)
     )
     assert ("27821234567" in shown, "secret" in shown, bool(shown)) == (False, False, True)
+
+
+@pytest.mark.skipif(not hasattr(asyncio, "eager_task_factory"), reason="Python 3.12 brought eager tasks")
+async def test_batches_may_be_eager_tasks():
+    """They begin where they are made, which may be in the very context that they are to run in."""
+    asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+    async with Coalescer(Server().post, max_batch=2, max_wait=0.0) as otp:
+        receipts = await asyncio.wait_for(asyncio.gather(*(otp.send({"A": str(n)}) for n in range(5))), 10)
+
+    assert len({receipt.message_id for receipt in receipts}) == 5
