@@ -31,6 +31,7 @@ from mobiz_async import (
     SourceError,
     Timeouts,
 )
+from mobiz_async.pacing import Pace
 from mobiz_async.sandbox import Fault, Faults, Sandbox
 
 API_KEY = "k3yApi/+==9\\f"
@@ -52,6 +53,7 @@ def client_of(url: str, **settings: Any) -> MobizClient:
     settings = {
         "retry": RetryPolicy(max_attempts=2, base=0, throttle_base=0, max_retry_after=0),
         "timeouts": Timeouts(read=0.1, connect=5),
+        "pace": Pace(concurrency=8, throttle_pause=0.0),
         **settings,
     }
     return MobizClient(API_KEY, SUBSCRIPTION_KEY, "sandbox-user", base_url=url, **settings)
@@ -67,7 +69,7 @@ OPERATIONS: dict[str, Callable[[MobizClient], Any]] = {
     "schedule": lambda client: client.schedule(TRIGGER_KEY, {"A": NUMBER, "E": MESSAGE}, send_time="2099-01-01"),
     "trigger_many": lambda client: client.trigger_many(TRIGGER_KEY, [{"A": NUMBER, "E": MESSAGE}]),
     "schedule_many": lambda client: client.schedule_many(TRIGGER_KEY, [{"A": NUMBER}], send_time="2099-01-01"),
-    "coalesce": lambda client: coalesced(client, {"A": NUMBER, "E": MESSAGE}),
+    "coalesce": lambda client: coalesced(client, {"A": NUMBER, "E": MESSAGE}, close_timeout=0.0),
     "create_list": lambda client: client.create_list("Spring", {"Number": "msisdn"}),
     "append": lambda client: client.append("1", [{"Number": NUMBER, "Message": MESSAGE}]),
     "send_bulk": lambda client: client.send_bulk("1", [{"Number": NUMBER, "Message": MESSAGE}]),
