@@ -10,13 +10,13 @@ from typing import Any, Final
 from mobiz_async.chunking import MAX_CHUNK_BYTES, Chunker
 from mobiz_async.encoding import ENCODING_ERRORS, encode
 from mobiz_async.errors import ConfigurationError, InvalidRecordError, Reason
-from mobiz_async.held import Held
 from mobiz_async.models import MAX_RECORDS_PER_APPEND, DataList, Secret
 from mobiz_async.options import BulkOptions
 from mobiz_async.recipients.intake import Intake
 from mobiz_async.recipients.shape import shape_stage
 from mobiz_async.recipients.sources import Recipients
 from mobiz_async.recipients.stages import Problem
+from mobiz_async.unseen import Hidden
 
 __all__ = ["Records", "append_chunker", "as_list", "as_secret", "batch_chunker", "intake_of", "key_of", "one_record"]
 
@@ -69,7 +69,7 @@ def intake_of(
 _shape_one = shape_stage(None)
 
 
-def one_record(held: Held[Any]) -> bytes:
+def one_record(held: Hidden[Any]) -> bytes:
     """Take the one object of a trigger out of ``held`` and return it encoded; raise ``InvalidRecordError``."""
     fields = next(held)
     if type(fields) is dict:

@@ -89,8 +89,6 @@ class BulkRun:
         self._task: asyncio.Task[None] | None = None
         self._in_hand: list[Chunk] = []
         self._started = 0.0
-        self._begun = False
-        self._cancelled_early = False
         self._whole = False
         """Whether the source was read to its end."""
         self._silent = False
@@ -193,9 +191,8 @@ class BulkRun:
 
     def _cancel(self) -> None:
         assert self._task is not None
-        self._cancelled_early = not self._begun  # a task that is cancelled before its first step would clean up nothing
-        if self._begun:
-            self._task.cancel()
+        # Behind its first step, which the loop has been asked for already: a task cancelled before would close nothing.
+        asyncio.get_running_loop().call_soon(self._task.cancel)
 
     def _raise(self) -> None:
         """Raise what ended the run, once."""
@@ -211,7 +208,6 @@ class BulkRun:
     # The run
 
     async def _run(self, resuming: bool) -> None:
-        self._begun = True
         earlier = Earlier(self._journal, resuming=resuming)
         sender = self._sender()
         crew = Crew(self._concurrency, retired=self._look_at)
@@ -219,8 +215,6 @@ class BulkRun:
         halt = asyncio.create_task(self._halt.wait())
         timer = asyncio.create_task(self._expire())
         try:
-            if self._cancelled_early:
-                raise asyncio.CancelledError  # noqa: TRY301  as it would have been, had it begun by then
             await asyncio.wait((reader, halt), return_when=asyncio.FIRST_COMPLETED)
             await _end(reader)
             if crew.tasks:

@@ -35,6 +35,7 @@ from mobiz_async.errors import InvalidRecordError, Reason, SourceError
 from mobiz_async.recipients.schema import plain
 from mobiz_async.recipients.stages import Problem, Stage, runs
 from mobiz_async.recipients.values import fault_of
+from mobiz_async.unseen import hide
 
 __all__ = ["MAX_CHUNK_BYTES", "Chunk", "Chunker", "Slices", "split"]
 
@@ -230,9 +231,9 @@ class Chunker:
                 now = self._timer()  # it may have waited for something; or not, so the loop is let go all the same
             if not taken:
                 return self._close() if self._count and self._slices.error is None else None
-            held = [taken]
+            hidden = hide(taken)
             del taken  # an exception carries this frame, and error trackers print its locals
-            self._check(held.pop())
+            self._check(next(hidden))
             chunk = self._fill()
             self._slices.held(self._timer() - now)
             if chunk is not None:

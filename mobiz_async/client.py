@@ -28,7 +28,6 @@ from mobiz_async.clock import Clock, SystemClock
 from mobiz_async.coalescing import Coalescer
 from mobiz_async.delivery import Deliverer, Delivery
 from mobiz_async.errors import ConfigurationError
-from mobiz_async.held import Held, hold, unseen
 from mobiz_async.journal import MemoryJournal
 from mobiz_async.lifetime import Lifetime
 from mobiz_async.logs import from_environment as log_as_environment_asks
@@ -45,6 +44,7 @@ from mobiz_async.options import BulkOptions, BulkSettings
 from mobiz_async.pacing import Lane, Pace, Pacer
 from mobiz_async.reports import AppendReceipt, BulkReport, EventHook, TriggerReceipt, TriggerReport
 from mobiz_async.transport import AiohttpTransport, Transport, check_base_url
+from mobiz_async.unseen import Hidden, hide, unseen
 from mobiz_async.wire import (
     Request,
     SendTimeFormat,
@@ -160,7 +160,7 @@ class MobizClient:
         sent; ``RejectedError`` and its kinds for result codes 0, 1, 2 and 4; ``NotSentError`` and its kinds when all
         attempts provably failed; ``OutcomeUnknownError`` when it may have been sent: it is then not sent again.
         """
-        held, key = hold(fields), Secret(trigger_key)
+        held, key = hide(fields), Secret(trigger_key)
         del fields, trigger_key  # an exception carries this frame, and error trackers print its locals
         with self._lifetime.operation():
             check_trigger_key(key)
@@ -172,7 +172,7 @@ class MobizClient:
         The vendor does not document the format; ``send_time_format`` of the client is the one in use. Raises
         ``ConfigurationError`` for a naive or past ``send_time``, and what ``trigger`` raises.
         """
-        held, key = hold(fields), Secret(trigger_key)
+        held, key = hide(fields), Secret(trigger_key)
         del fields, trigger_key  # as in trigger
         with self._lifetime.operation():
             check_trigger_key(key)
@@ -198,7 +198,7 @@ class MobizClient:
         quota) ends the run, and ``report.stopped`` says so. Raises ``InvalidRecordError`` and ``SourceError``, with
         ``report`` set to what was sent before it. The vendor names no limit of a batch; 500 is ours.
         """
-        held, key = hold(rows), Secret(trigger_key)
+        held, key = hide(rows), Secret(trigger_key)
         del rows, trigger_key  # as in trigger
         return await self._many(key, held, batch_size, concurrency, None)
 
@@ -212,19 +212,19 @@ class MobizClient:
         concurrency: int | None = None,
     ) -> TriggerReport:
         """Schedule Message with arrays: ``trigger_many`` at ``send_time``, which is as in ``schedule``."""
-        held, key = hold(rows), Secret(trigger_key)
+        held, key = hide(rows), Secret(trigger_key)
         del rows, trigger_key  # as in trigger
         when = format_send_time(send_time, self._send_time_format, self._clock.wall())
         return await self._many(key, held, batch_size, concurrency, when)
 
     async def _many(
-        self, trigger_key: Secret, held: Held[Records], batch_size: int, concurrency: int | None, when: str | None
+        self, trigger_key: Secret, held: Hidden[Records], batch_size: int, concurrency: int | None, when: str | None
     ) -> TriggerReport:
         check_trigger_key(trigger_key)
         if batch_size < 1 or (concurrency is not None and concurrency < 1):
             raise ConfigurationError("batch_size and concurrency are at least 1")
         with self._lifetime.operation():
-            chunker = unseen(hold(partial(batch_chunker, next(held), batch_size)))
+            chunker = unseen(hide(partial(batch_chunker, next(held), batch_size)))
             run = TriggerRun(self._deliverer, trigger_key, chunker, concurrency or self._pace.concurrency, when)
             with self._lifetime.stopping(run):
                 return await run.run()
@@ -299,10 +299,10 @@ class MobizClient:
         It is sent again only where it provably was not applied. Raises ``InvalidRecordError`` or
         ``ConfigurationError`` (too many) before anything is sent, and the ``RequestError`` kinds. No rows: no request.
         """
-        held = hold(rows)
+        held = hide(rows)
         del rows  # as in trigger
         with self._lifetime.operation():
-            chunker = unseen(hold(partial(append_chunker, contacts, next(held), number_field)))
+            chunker = unseen(hide(partial(append_chunker, contacts, next(held), number_field)))
             try:
                 chunk = await chunker.next()
                 more = await chunker.next() if chunk is not None else None
@@ -345,7 +345,7 @@ class MobizClient:
         self, contacts: DataList | str | int, records: Records, **options: Unpack[BulkSettings]
     ) -> AsyncIterator[BulkRun]:
         """``send_bulk``, watched: a context manager giving a ``BulkRun`` to iterate, look at and stop."""
-        begin = hold(partial(self._begin, contacts, records, options))
+        begin = hide(partial(self._begin, contacts, records, options))
         del records, options  # as in trigger
         with self._lifetime.operation():
             run = unseen(begin)

@@ -31,8 +31,8 @@ from typing import Any, Generic, Literal, Self, TypeVar
 import attrs
 
 from mobiz_async.errors import ConfigurationError, NotSentError, OutcomeUnknownError
-from mobiz_async.held import Held, hold
 from mobiz_async.reports import TriggerReceipt
+from mobiz_async.unseen import Hidden, hide
 
 __all__ = ["BatchQueue", "Coalescer", "Leftover", "Post"]
 
@@ -153,10 +153,10 @@ class Coalescer:
         max_queue: int = 10_000,
         max_batches_in_flight: int = 8,
         on_full: Literal["wait", "fail"] = "wait",
-        prepare: Callable[[Held[Any]], Any] | None = None,
+        prepare: Callable[[Hidden[Any]], Any] | None = None,
         close_timeout: float | None = 30.0,
     ) -> None:
-        """Send through ``post``. What ``prepare`` makes of a record, which it takes out of a ``Held``, is queued.
+        """Send through ``post``. What ``prepare`` makes of a record, which it takes out of a ``Hidden``, is queued.
 
         ``prepare`` may refuse a record; as what it raises carries frames, none of them should hold it any more.
         ``max_wait`` is in seconds. With ``max_queue`` records waiting to leave, the next callers wait outside
@@ -214,7 +214,7 @@ class Coalescer:
         Raises what ``prepare`` raises, a ``RequestError`` that says what became of the batch, ``NotSentError`` when the
         queue is full and ``on_full`` is ``"fail"``, and ``RuntimeError`` after closing or from another event loop.
         """
-        held = hold(fields)
+        held = hide(fields)
         del fields  # an exception carries this frame, and error trackers print its locals
         loop = asyncio.get_running_loop()
         if loop is not self._loop:

@@ -20,7 +20,7 @@ LAYERS = (
     "errors",
     "clock",
     "cancelling",
-    "held",
+    "unseen",
     "models",
     "reports",
     "logs",

@@ -49,33 +49,27 @@ async def left_unknown(journal: MemoryJournal, count: int = 30, **options: Any) 
 # What is known of an earlier run
 
 
-async def test_what_may_have_been_sent_is_unknown_where_the_journal_fails_on_the_way() -> None:
+@pytest.mark.parametrize(
+    ("broken", "count", "on_unknown", "books"),
+    [
+        pytest.param("recall", 40, OnUnknown.KEEP, (0, 10, 30), id="nothing can be asked: whatever may have been sent"),
+        pytest.param("intend", 30, OnUnknown.RESEND, (10, 0, 20), id="the resend fails: all else is as it was"),
+    ],
+)
+async def test_what_may_have_been_sent_is_never_called_not_sent_where_the_journal_fails_on_the_way(
+    broken: str, count: int, on_unknown: OnUnknown, books: tuple[int, int, int]
+) -> None:
     journal = Breaking()
     await left_unknown(journal)
-    journal.broken = frozenset({"recall"})
+    journal.broken = frozenset({broken})
 
     async with client_on(Network()) as client:
         with pytest.raises(JournalError) as raised:
-            await client.send_bulk("1", rows(40), chunk_size=10, journal=journal)
+            await client.send_bulk("1", rows(count), chunk_size=10, journal=journal, on_unknown=on_unknown)
 
     report = raised.value.report
     assert report is not None
-    assert (report.accepted, report.not_sent, report.unknown) == (0, 10, 30)
-
-
-async def test_what_was_not_come_to_again_stays_what_it_was() -> None:
-    """Sent again under RESEND, which fails at the first: of the others nothing else is known than before."""
-    journal = Breaking()
-    await left_unknown(journal)
-    journal.broken = frozenset({"intend"})
-
-    async with client_on(Network()) as client:
-        with pytest.raises(JournalError) as raised:
-            await client.send_bulk("1", rows(30), chunk_size=10, journal=journal, on_unknown=OnUnknown.RESEND)
-
-    report = raised.value.report
-    assert report is not None
-    assert (report.accepted, report.not_sent, report.unknown) == (10, 0, 20)
+    assert (report.accepted, report.not_sent, report.unknown) == books
 
 
 async def test_what_a_callback_breaks_off_leaves_the_rest_as_the_journal_has_it() -> None:

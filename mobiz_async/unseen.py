@@ -7,14 +7,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-__all__ = ["Held", "hold", "unseen"]
+__all__ = ["Hidden", "hide", "unseen"]
 
 T = TypeVar("T")
 
 _OURS = (str(Path(__file__).parent), "<attrs generated")
 
 
-Held = Iterator
+Hidden = Iterator
 """One value that an exception's frames must not show, until ``next`` takes it out.
 
 An exception carries every frame it passes, and error trackers print the locals of each. Of an iterator they print its
@@ -22,18 +22,18 @@ type, and one that has given its value has forgotten it.
 """
 
 
-def hold(value: T) -> Held[T]:
-    """Return ``value``, held; the caller deletes its own name for it, and takes it out in an expression."""
+def hide(value: T) -> Hidden[T]:
+    """Return ``value``, hidden; the caller deletes its own name for it, and takes it out in an expression."""
     return iter((value,))
 
 
-def unseen(held: Held[Callable[[], T]]) -> T:
-    """Return what the held call returns. What it raises comes out without our frames, whose locals hold its arguments.
+def unseen(call: Hidden[Callable[[], T]]) -> T:
+    """Return what the hidden call returns. What it raises comes out without our frames, where its arguments show.
 
     It is for calls that look at what they are given and refuse it, where the message says it all.
     """
     try:
-        return next(held)()
+        return next(call)()
     except Exception as error:  # noqa: BLE001  a caller's iterable may raise anything
         raised = error.with_traceback(_beyond_ours(error.__traceback__))
     if raised.__suppress_context__:
