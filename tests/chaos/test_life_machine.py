@@ -221,7 +221,9 @@ class LifeMachine(RuleBasedStateMachine):
 
     async def _look(self) -> None:
         journal = self.memory if self.kind == "memory" else SQLiteJournal(self.path)
-        if self.kind == "sqlite" and not self.path.exists():
+        if self.kind == "sqlite" and not (self.path.exists() and self.path.stat().st_size):
+            # Where the power goes before the schema is written, an empty file is left, which is as good as none.
+            self.states = by_record([], SOURCE)
             return
         await journal.open(None)
         parts = [part async for part in journal.parts()]
