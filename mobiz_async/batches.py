@@ -70,10 +70,11 @@ class TriggerRun:
         """
         started = self._deliverer.clock.monotonic()
         try:
-            async with asyncio.TaskGroup() as group:
-                reader = group.create_task(self._read(group))
-                watch = group.create_task(self._halted(reader))
-                reader.add_done_callback(lambda _: watch.cancel())
+            with self._deliverer.pacer.allowing(self._concurrency):
+                async with asyncio.TaskGroup() as group:
+                    reader = group.create_task(self._read(group))
+                    watch = group.create_task(self._halted(reader))
+                    reader.add_done_callback(lambda _: watch.cancel())
         finally:
             await self._chunker.aclose()
         if self._in_hand is not None:
@@ -120,9 +121,7 @@ class TriggerRun:
     async def _send(self, batch: Chunk) -> None:
         request = trigger_request(self._trigger_key, batch.body, batch.count, self._send_time)
         try:
-            delivery = await self._deliverer.deliver(
-                request, Lane.BULK, halt=self._halt, concurrency=self._concurrency, patient=True
-            )
+            delivery = await self._deliverer.deliver(request, Lane.BULK, halt=self._halt, patient=True)
         finally:
             self._slots.release()
         judged = delivery.judged

@@ -208,6 +208,10 @@ class BulkRun:
     # The run
 
     async def _run(self, resuming: bool) -> None:
+        with self._deliverer.pacer.allowing(self._concurrency):
+            await self._send_all(resuming)
+
+    async def _send_all(self, resuming: bool) -> None:
         earlier = Earlier(self._journal, resuming=resuming)
         sender = self._sender()
         crew = Crew(self._concurrency, retired=self._look_at)
@@ -272,7 +276,6 @@ class BulkRun:
             list_id=self._list_id,
             on_unknown=options.on_unknown,
             on_rejected=options.on_rejected,
-            concurrency=self._concurrency,
             splits_left=options.max_split_requests,
             halt=self._halt,
             stop=self._stop,

@@ -66,7 +66,6 @@ class Sender:
     list_id: str
     on_unknown: OnUnknown
     on_rejected: OnRejected
-    concurrency: int
     splits_left: int
     """How many more requests may be spent on halving."""
     halt: asyncio.Event
@@ -207,7 +206,6 @@ class ChunkLife:
                 hooks=Hooks(before, after, attempt.mark),
                 deadline=sender.deadline,
                 halt=sender.halt,
-                concurrency=sender.concurrency,
                 resend_unknown=sender.on_unknown is OnUnknown.RESEND,
                 patient=True,
             )

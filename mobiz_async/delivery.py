@@ -91,7 +91,6 @@ class Deliverer:
         hooks: Hooks = _NO_HOOKS,
         deadline: float | None = None,
         halt: asyncio.Event | None = None,
-        concurrency: int | None = None,
         resend_unknown: bool = False,
         patient: bool = False,
         cut_short: bool = False,
@@ -111,7 +110,6 @@ class Deliverer:
             hooks,
             deadline=deadline,
             halt=halt,
-            concurrency=concurrency,
             resend_unknown=resend_unknown,
             patient=patient,
         )
@@ -158,7 +156,6 @@ class _Course:
         *,
         deadline: float | None,
         halt: asyncio.Event | None,
-        concurrency: int | None,
         resend_unknown: bool,
         patient: bool,
     ) -> None:
@@ -166,7 +163,6 @@ class _Course:
         self._request = request
         self._lane = lane
         self._hooks = hooks
-        self._concurrency = concurrency
         self._resend_unknown = resend_unknown
         self._patient = patient
         self._started = deliverer.clock.monotonic()
@@ -222,10 +218,10 @@ class _Course:
         if (over := self._over()) is not None:
             return over
         pacer = self._with.pacer
-        permit = pacer.admit_now(self._lane, self._request.records, concurrency=self._concurrency)
+        permit = pacer.admit_now(self._lane, self._request.records)
         if permit is not None:
             return permit
-        admit = pacer.admit(self._lane, self._request.records, concurrency=self._concurrency)
+        admit = pacer.admit(self._lane, self._request.records)
         if self._halt is None and self._with.policy.deadline is None:
             permit = await admit
         else:

@@ -10,6 +10,8 @@ import collections
 import enum
 import itertools
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import assert_never
 
 __all__ = ["Breaker", "BreakerState", "ConcurrencyLimit", "LearntRate", "Meter"]
@@ -18,35 +20,48 @@ __all__ = ["Breaker", "BreakerState", "ConcurrencyLimit", "LearntRate", "Meter"]
 class ConcurrencyLimit:
     """How many requests may be in flight: additive increase, multiplicative decrease, never below 1.
 
-    It starts at its ceiling: a server that never throttles is never held back.
+    It is its ceiling until it is throttled: a server that never throttles is never held back.
     """
 
     def __init__(self, ceiling: int, *, increase: float, decrease: float) -> None:
         """Allow ``ceiling`` at once until told otherwise."""
         self.ceiling = ceiling
-        self._exact = float(ceiling)
+        self._ceilings = [ceiling]
+        self._learnt = math.inf
         self._increase = increase
         self._decrease = decrease
         self.value = ceiling
 
-    def raise_ceiling(self, ceiling: int) -> None:
-        """Allow more than before; a limit that was cut stays cut and grows towards the new ceiling."""
-        if ceiling > self.ceiling:
-            if self.value >= self.ceiling:
-                self._exact = float(ceiling)
-            self.ceiling = ceiling
-            self.value = int(self._exact)
+    @contextmanager
+    def allowing(self, ceiling: int) -> Iterator[None]:
+        """Allow up to ``ceiling`` while the block lasts; the highest counts of those asked for, and never a lower one.
+
+        A limit that was cut stays cut and grows towards the higher ceiling. What it has learnt above the ceiling that
+        comes after is kept for when it rises again.
+        """
+        self._ceilings.append(ceiling)
+        self._fit()
+        try:
+            yield
+        finally:
+            self._ceilings.remove(ceiling)
+            self._fit()
+
+    def _fit(self) -> None:
+        self.ceiling = max(self._ceilings)
+        self.value = int(min(self._learnt, self.ceiling))
 
     def accepted(self, in_flight: int) -> None:
         """Grow by ``increase`` a round trip; ``in_flight`` counts the accepted one, and an unused limit stays."""
         if self.value < self.ceiling and in_flight >= self.value:
-            self._exact = min(self._exact + self._increase / self.value, float(self.ceiling))
-            self.value = int(self._exact)
+            grown = self._learnt + self._increase / self.value
+            self._learnt = grown if grown < self.ceiling else math.inf
+            self._fit()
 
     def throttled(self) -> None:
         """Shrink once; the caller sees to it that one burst of refusals shrinks it once."""
-        self._exact = max(self._exact * self._decrease, 1.0)
-        self.value = int(self._exact)
+        self._learnt = max(min(self._learnt, self.ceiling) * self._decrease, 1.0)
+        self._fit()
 
 
 class Meter:

@@ -17,6 +17,8 @@ import asyncio
 import contextvars
 import enum
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import attrs
 
@@ -180,23 +182,30 @@ class Pacer:
         """Whether the server can be reached, as far as is known."""
         return self._breaker.state
 
-    async def admit(self, lane: Lane, records: int, *, concurrency: int | None = None) -> Permit | None:
+    @contextmanager
+    def allowing(self, concurrency: int) -> Iterator[None]:
+        """Let up to ``concurrency`` bulk requests be in flight while the block, a run, lasts; of several, the highest.
+
+        Fewer than the client's own are the run's own business. What is in flight as the block ends is left alone.
+        """
+        with self._bulk.limit.allowing(concurrency):
+            self._pump()
+            yield
+
+    async def admit(self, lane: Lane, records: int) -> Permit | None:
         """Return a permit once the pause, the breaker, the rates and a slot allow it; first come, first served.
 
         None: there is none to wait for, as the pacer was closed, or the server asked for a pause longer than any.
-        ``records`` is how many the request carries. ``concurrency`` above the client's own lets a run that asks for it
-        have that many in flight; one below it is the run's own business, by having fewer workers. Cancelling leaves
-        nothing behind.
+        ``records`` is how many the request carries. Cancelling leaves nothing behind.
         """
-        at_once = self.admit_now(lane, records, concurrency=concurrency)
+        at_once = self.admit_now(lane, records)
         if at_once is not None:
             return at_once
         state = self._lanes[lane]
         self._tickets += 1
         ticket = self._tickets
-        loop = asyncio.get_running_loop()
         while not self._closed and not self.refused_for:
-            future: asyncio.Future[Permit | None] = loop.create_future()
+            future: asyncio.Future[Permit | None] = asyncio.get_running_loop().create_future()
             state.waiters.enter(future, ticket, records)
             self._pump()
             try:
@@ -213,11 +222,9 @@ class Pacer:
             self._withdraw(permit, state)
         return None
 
-    def admit_now(self, lane: Lane, records: int, *, concurrency: int | None = None) -> Permit | None:
+    def admit_now(self, lane: Lane, records: int) -> Permit | None:
         """Return what ``admit`` would return without waiting, or None where it would wait."""
         state = self._bulk if lane is Lane.BULK else self._single
-        if concurrency is not None:
-            state.limit.raise_ceiling(concurrency)
         if state.waiters:
             return None
         if self._calm and state.in_flight < state.limit.value:
@@ -247,9 +254,7 @@ class Pacer:
         if state.in_flight >= state.limit.value:
             return math.inf
         due = self._breaker.ready_at if state.lane is Lane.BULK else -math.inf
-        for meter in state.requests:
-            due = max(due, meter.ready_at)
-        for meter in state.records:
+        for meter in (*state.requests, *state.records):
             due = max(due, meter.ready_at)
         if due > now and (learnt := self._learnt_meters.get(state.lane)) is not None and learnt.ready_at >= due:
             self._held_back_at = now

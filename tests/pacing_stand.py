@@ -26,11 +26,11 @@ class Stand:
     def __attrs_post_init__(self):
         self.pacer = Pacer(self.pace, self.clock, longest_pause=self.longest_pause)
 
-    async def ask(self, count=1, lane=Lane.BULK, records=1, **options):
+    async def ask(self, count=1, lane=Lane.BULK, records=1):
         """Let ``count`` tasks ask; return the new tasks."""
 
         async def one(number):
-            permit = await self.pacer.admit(lane, records, **options)
+            permit = await self.pacer.admit(lane, records)
             self.got.append((number, self.clock.monotonic(), permit))
 
         begin = len(self.tasks)

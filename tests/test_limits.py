@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 
 import pytest
@@ -57,18 +58,81 @@ def test_concurrency_never_grows_beyond_its_ceiling():
 
 
 @pytest.mark.parametrize(("cut", "expected"), [(False, 32), (True, 5)], ids=["uncut", "cut"])
-def test_a_raised_ceiling_lifts_an_uncut_limit_at_once_and_a_cut_one_not(cut, expected):
+def test_a_higher_ceiling_lifts_an_uncut_limit_at_once_and_a_cut_one_not(cut, expected):
     tested = limit(8)
     if cut:
         tested.throttled()
-    tested.raise_ceiling(32)
-    assert (tested.value, tested.ceiling) == (expected, 32)
+    with tested.allowing(32):
+        assert (tested.value, tested.ceiling) == (expected, 32)
 
 
 def test_a_lower_ceiling_is_not_taken_up():
     tested = limit(8)
-    tested.raise_ceiling(2)
+    with tested.allowing(2):
+        assert (tested.value, tested.ceiling) == (8, 8)
+
+
+def test_a_higher_ceiling_ends_with_its_block_also_where_the_block_raises():
+    tested = limit(8)
+    with pytest.raises(KeyError), tested.allowing(32):
+        raise KeyError
     assert (tested.value, tested.ceiling) == (8, 8)
+
+
+@pytest.mark.parametrize("first_out", [0, 1])
+def test_of_blocks_that_overlap_the_highest_ceiling_that_is_left_counts(first_out):
+    tested, blocks = limit(8), [contextlib.ExitStack(), contextlib.ExitStack()]
+    seen = []
+    for block, ceiling in zip(blocks, (16, 32), strict=True):
+        block.enter_context(tested.allowing(ceiling))
+        seen.append(tested.value)
+    for block in (blocks[first_out], blocks[1 - first_out]):
+        block.close()
+        seen.append(tested.value)
+    assert seen == [16, 32, (32, 16)[first_out], 8]
+
+
+def test_two_blocks_of_the_same_ceiling_are_two():
+    tested = limit(8)
+    with tested.allowing(32):
+        with tested.allowing(32):
+            pass
+        assert tested.value == 32
+
+
+def test_what_was_learnt_below_the_ceiling_outlasts_a_higher_one():
+    tested = limit(8)
+    with tested.allowing(32):
+        for _ in range(6):
+            tested.throttled()
+        learnt = tested.value
+    assert (learnt, tested.value) == (3, 3)
+
+
+def test_what_was_learnt_above_the_ceiling_is_there_when_it_rises_again():
+    tested = limit(8)
+    with tested.allowing(32):
+        tested.throttled()
+    fallen = tested.value
+    with tested.allowing(32):
+        assert (fallen, tested.value) == (8, 22)
+
+
+def test_a_limit_is_cut_from_the_ceiling_that_it_has_fallen_to():
+    tested = limit(10)
+    with tested.allowing(32):
+        tested.throttled()
+    tested.throttled()
+    assert tested.value == 7
+
+
+def test_a_limit_that_has_grown_back_to_its_ceiling_is_uncut():
+    tested = limit(4)
+    tested.throttled()
+    for _ in range(1000):
+        tested.accepted(4)
+    with tested.allowing(32):
+        assert tested.value == 32
 
 
 def taken_at(meter, units, count):

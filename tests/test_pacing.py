@@ -66,10 +66,33 @@ async def test_single_triggers_do_not_queue_behind_a_bulk_run(stand):
     assert (one.numbers, one.pacer.waiting) == ([0, 10], 9)
 
 
-async def test_a_run_that_asks_for_more_at_once_gets_it(stand):
+async def test_a_run_that_asks_for_more_at_once_gets_it_while_it_lasts(stand):
     one = stand(concurrency=2)
-    await one.ask(20, concurrency=16)
-    assert (one.pacer.in_flight, one.pacer.limit) == (16, 16)
+    with one.pacer.allowing(16):
+        await one.ask(20)
+        during = one.pacer.in_flight, one.pacer.limit
+    assert (during, one.pacer.limit) == ((16, 16), 2)
+
+
+async def test_those_who_wait_for_a_slot_go_as_soon_as_there_are_more(stand):
+    one = stand(concurrency=2)
+    await one.ask(5)
+    before = one.numbers[:]
+    with one.pacer.allowing(4):
+        await one.clock.settle()
+    assert (before, one.numbers) == ([0, 1], [0, 1, 2, 3])
+
+
+async def test_what_is_in_flight_when_a_run_ends_is_left_alone_and_nobody_goes_before_it_is_few_enough(stand):
+    one = stand(concurrency=2)
+    with one.pacer.allowing(4):
+        await one.ask(5)
+    in_flight = []
+    for position in range(4):
+        in_flight.append((one.pacer.in_flight, len(one.got)))
+        one.permit(position).settle(Verdict.ACCEPTED)
+        await one.clock.settle()
+    assert in_flight == [(4, 4), (3, 4), (2, 4), (2, 5)]
 
 
 async def test_a_cancelled_waiter_leaves_nothing_behind(stand):
