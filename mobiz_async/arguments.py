@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import AsyncIterable, Iterable
-from typing import Any, Final
+from typing import Any
 
 from mobiz_async.chunking import MAX_CHUNK_BYTES, Chunker
 from mobiz_async.encoding import ENCODING_ERRORS, encode
@@ -22,8 +22,6 @@ __all__ = ["Records", "append_chunker", "as_list", "as_secret", "batch_chunker",
 
 Records = Iterable[Any] | AsyncIterable[Any]
 
-_MISSING: Final = "no {name}: pass it to MobizClient, or set {variable}"
-
 
 def as_secret(value: str | Secret | None) -> Secret | None:
     """Return a key that no traceback shows."""
@@ -34,9 +32,9 @@ def key_of(name: str, given: Secret | None, variable: str) -> Secret:
     """Return the key given, or the one in the environment; raise ``ConfigurationError`` where it cannot be one."""
     found = given if given is not None and given.reveal() else Secret(os.environ.get(variable, ""))
     if not found.reveal():
-        raise ConfigurationError(_MISSING.format(name=name, variable=variable))
+        raise ConfigurationError("is missing", setting=name, variable=variable)
     if not found.reveal().isprintable() or found.reveal() != found.reveal().strip():
-        raise ConfigurationError(f"{name} has white space around it or a line break in it: see {variable}")
+        raise ConfigurationError("has white space around it or a line break in it", setting=name, variable=variable)
     return found
 
 

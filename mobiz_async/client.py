@@ -100,7 +100,7 @@ class MobizClient:
         which turns some unknowns into provably not sent, where the server takes part in it.
 
         Raises ``ConfigurationError`` for a missing key, or a ``base_url`` that is neither https nor on this machine,
-        unless ``allow_insecure`` asks for it by name.
+        unless ``allow_insecure`` (or ``MOBIZ_ALLOW_INSECURE=1``) asks for it by name.
         """
         # As secrets from the start: the frame of a constructor that raises ends up in error reports.
         api_key, subscription_key = as_secret(api_key), as_secret(subscription_key)
@@ -115,7 +115,8 @@ class MobizClient:
                 key_of("api_key", api_key, "MOBIZ_API_KEY"),
                 key_of("subscription_key", subscription_key, "MOBIZ_SUBSCRIPTION_KEY"),
             )
-            url = check_base_url(self._base_url, allow_insecure=allow_insecure)
+            insecure = allow_insecure or os.environ.get("MOBIZ_ALLOW_INSECURE") == "1"
+            url = check_base_url(self._base_url, allow_insecure=insecure)
             transport = AiohttpTransport(credentials, url, timeouts, session, expect_continue=expect_continue)
         elif session is not None:
             raise ConfigurationError("session and transport exclude each other")
@@ -283,7 +284,9 @@ class MobizClient:
         check_definition(definition)
         owner = username or self._username
         if not owner:
-            raise ConfigurationError("create_list needs a username: pass it, or set MOBIZ_USERNAME")
+            raise ConfigurationError(
+                "is missing: it says whose a new list is", setting="username", variable="MOBIZ_USERNAME"
+            )
         with self._lifetime.operation():
             delivery = await self._deliver(create_list_request(owner, name, definition), Lane.SINGLE)
         answer = delivery.judged.answer
@@ -354,7 +357,7 @@ class MobizClient:
                     yield run
 
     def _begin(self, contacts: DataList | str | int, records: Records, options: BulkSettings) -> BulkRun:
-        asked = BulkOptions.of(options)
+        asked = BulkOptions(**options)
         target = as_list(contacts)
         intake = intake_of(target, records, asked.number_field, asked)
         identity = asked.identity(target.id, intake.fingerprints())

@@ -112,7 +112,18 @@ class ConfigurationError(MobizError):
     """A setting is missing or contradicts another, or an extra is not installed; raised before anything is sent.
 
     Only where a class of records that comes late in a source cannot be used has something gone; ``report`` says what.
+
+    ``setting`` is the keyword at fault, ``variable`` the environment variable that it may come from instead, ``what``
+    is wrong with it. Each of the former two is None where there is no single one; the message is all three.
     """
+
+    def __init__(self, what: str, *, setting: str | None = None, variable: str | None = None) -> None:
+        """``what`` is the message, but for the ``setting`` that it begins with."""
+        named = setting if variable is None else f"{setting} ({variable})"
+        super().__init__(what if setting is None else f"{named} {what}")
+        self.what = what
+        self.setting = setting
+        self.variable = variable
 
 
 class InvalidRecordError(MobizError):

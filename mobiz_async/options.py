@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypedDict, TypeVar
 
 import attrs
-from attrs.validators import and_, ge, gt, le, optional
+from attrs.validators import optional
 
 from mobiz_async.chunking import MAX_CHUNK_BYTES
 from mobiz_async.errors import ConfigurationError
@@ -25,7 +26,7 @@ def _chosen(name: str, kind: type[_Choice], value: _Choice | str) -> _Choice:
     try:
         return kind(value)
     except ValueError:
-        raise ConfigurationError(f"{name} is one of {', '.join(kind)}") from None
+        raise ConfigurationError(f"is one of {', '.join(kind)}", setting=name) from None
 
 
 def _on_unknown(value: OnUnknown | str) -> OnUnknown:
@@ -40,11 +41,23 @@ def _on_invalid(value: OnInvalid | str) -> OnInvalid:
     return _chosen("on_invalid", OnInvalid, value)
 
 
+def _number(least: float, most: float = math.inf, *, beyond: bool = False) -> Callable[..., None]:
+    """Return the validator of a number from ``least`` to ``most``; ``beyond``: it must be more than ``least``."""
+    said = f"above {least:,}" if beyond else f"at least {least:,}" if most == math.inf else f"{least:,} to {most:,}"
+
+    def check(options: BulkOptions, field: attrs.Attribute[Any], value: float) -> None:
+        del options
+        if not least <= value <= most or (beyond and value == least):
+            raise ConfigurationError(f"must be {said}", setting=field.name)
+
+    return check
+
+
 def _no_text(options: BulkOptions, field: attrs.Attribute[Any], value: object) -> None:
     del options
     if isinstance(value, (str, bytes)):  # a number or the name of a file, of which the single characters would be taken
         raise ConfigurationError(
-            f"{field.name} is numbers, and not one text: pass several, or what load_suppression reads from a file"
+            "is numbers, and not one text: pass several, or what load_suppression reads from a file", setting=field.name
         )
 
 
@@ -78,11 +91,11 @@ class BulkSettings(TypedDict, total=False):
 class BulkOptions:
     """How a bulk run is done. Every field is a keyword of ``send_bulk`` and ``bulk``."""
 
-    chunk_size: int = attrs.field(default=MAX_RECORDS_PER_APPEND, validator=and_(ge(1), le(MAX_RECORDS_PER_APPEND)))
+    chunk_size: int = attrs.field(default=MAX_RECORDS_PER_APPEND, validator=_number(1, MAX_RECORDS_PER_APPEND))
     """Records in a request; the vendor's maximum is 10,000."""
-    max_chunk_bytes: int = attrs.field(default=MAX_CHUNK_BYTES, validator=ge(64))
+    max_chunk_bytes: int = attrs.field(default=MAX_CHUNK_BYTES, validator=_number(64))
     """Bytes in a request. A single record larger than that is invalid."""
-    concurrency: int | None = attrs.field(default=None, validator=optional(ge(1)))
+    concurrency: int | None = attrs.field(default=None, validator=optional(_number(1)))
     """Chunks in flight; None: the client's. Memory is (concurrency + 1) chunks."""
     journal: Journal | None = None
     """Where the run is written down, to be resumed: the same call with the same journal goes on. None: in memory."""
@@ -92,7 +105,7 @@ class BulkOptions:
     """What to do about a chunk that was refused."""
     on_invalid: OnInvalid = attrs.field(default=OnInvalid.RAISE, converter=_on_invalid)
     """What to do about a record that cannot be sent."""
-    max_split_requests: int = attrs.field(default=2_000, validator=ge(0))
+    max_split_requests: int = attrs.field(default=2_000, validator=_number(0))
     """Requests that ``OnRejected.SPLIT`` may spend, over the whole run; what is left unsplit then is rejected."""
     number_field: str | None = None
     """The field that holds the phone number; None: the list's first ``msisdn`` field where known, else "Number"."""
@@ -108,26 +121,18 @@ class BulkOptions:
     """Numbers that are not to be texted; they are skipped."""
     dedupe: str | None = None
     """A field, such as "Number": of records that agree in it, only the first goes."""
-    max_failure_rate: float | None = attrs.field(default=None, validator=optional(and_(ge(0), le(1))))
+    max_failure_rate: float | None = attrs.field(default=None, validator=optional(_number(0, 1)))
     """Stop when more than this share of the records settled so far is rejected, unknown or not sent."""
-    records_per_second: float | None = attrs.field(default=None, validator=optional(gt(0)))
+    records_per_second: float | None = attrs.field(default=None, validator=optional(_number(0, beyond=True)))
     """Send no faster than this, on average over a few chunks."""
-    deadline: float | None = attrs.field(default=None, validator=optional(gt(0)))
+    deadline: float | None = attrs.field(default=None, validator=optional(_number(0, beyond=True)))
     """Seconds after which nothing new is started. None: an outage is waited out, however long."""
     progress: Callable[[Stats], None] | None = None
     """Called with the live counts after each chunk."""
     on_skipped: Callable[[Problem], None] | None = None
     """Called with each record that is skipped; the only place where its content is handed out."""
-    failures_kept: int = attrs.field(default=100, validator=ge(1))
+    failures_kept: int = attrs.field(default=100, validator=_number(1))
     """How many of the first, and of the last, failed chunks the report holds."""
-
-    @classmethod
-    def of(cls, settings: BulkSettings) -> BulkOptions:
-        """Make the options of keywords; raise ``ConfigurationError`` for a value that cannot be."""
-        try:
-            return cls(**settings)
-        except ValueError as error:
-            raise ConfigurationError(str(error.args[0])) from None
 
     def identity(self, list_id: str, checks: Mapping[str, str]) -> dict[str, str]:
         """Return what a journal must agree on before a run goes on from it; ``checks``: the intake's fingerprints."""

@@ -71,16 +71,21 @@ def check_base_url(base_url: str, *, allow_insecure: bool = False) -> URL:
     try:
         url = URL(base_url)
     except (ValueError, TypeError):
-        raise ConfigurationError("base_url is not a URL") from None
+        raise _unusable("is not a URL") from None
     if url.scheme not in ("http", "https") or not url.host:
-        raise ConfigurationError("base_url is not an http(s) URL")
+        raise _unusable("is not an http(s) URL")
     if url.user or url.password or url.query_string or url.fragment:
-        raise ConfigurationError("base_url takes no user, password, query or fragment")
+        raise _unusable("takes no user, password, query or fragment")
     if url.scheme == "http" and not allow_insecure and not _is_loopback(url.host):
-        raise ConfigurationError(
-            "plain http would show the key and the recipients to the network: use https, or pass allow_insecure=True"
+        raise _unusable(
+            "is plain http, which would show the key and the recipients to the network: use https, "
+            "or set MOBIZ_ALLOW_INSECURE=1"
         )
     return url.with_path(url.path.rstrip("/"))
+
+
+def _unusable(what: str) -> ConfigurationError:
+    return ConfigurationError(what, setting="base_url", variable="MOBIZ_BASE_URL")
 
 
 def _is_loopback(host: str) -> bool:

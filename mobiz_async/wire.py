@@ -125,11 +125,11 @@ def format_send_time(when: datetime | str, form: SendTimeFormat, now: float) -> 
     if isinstance(when, str):
         return _not_blank(when)
     if not isinstance(when, datetime):
-        raise ConfigurationError("send_time is a datetime with a time zone, or text")
+        raise ConfigurationError("is a datetime with a time zone, or text", setting="send_time")
     if when.tzinfo is None or when.utcoffset() is None:
-        raise ConfigurationError("send_time needs a time zone: a naive datetime could mean any hour")
+        raise ConfigurationError("needs a time zone: a naive datetime could mean any hour", setting="send_time")
     if when.timestamp() <= now:
-        raise ConfigurationError("send_time is not in the future")
+        raise ConfigurationError("is not in the future", setting="send_time")
     if callable(form):
         return _not_blank(form(when))
     if form == "unix":
@@ -137,7 +137,7 @@ def format_send_time(when: datetime | str, form: SendTimeFormat, now: float) -> 
     if form == "iso8601":
         whole = when.astimezone(UTC).replace(microsecond=0) + timedelta(seconds=when.microsecond > 0)
         return whole.isoformat().replace("+00:00", "Z")
-    raise ConfigurationError("send_time_format is 'unix', 'iso8601' or a callable")
+    raise ConfigurationError("is 'unix', 'iso8601' or a callable", setting="send_time_format")
 
 
 def _not_blank(text: object) -> str:

@@ -34,6 +34,7 @@ Environment:
   MOBIZ_SUBSCRIPTION_KEY  the subscription key of the gateway
   MOBIZ_USERNAME          for creating lists
   MOBIZ_BASE_URL          an address other than the vendor's
+  MOBIZ_ALLOW_INSECURE    1: that address may be plain http
 
 \b
 Exit codes:

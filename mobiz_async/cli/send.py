@@ -79,7 +79,7 @@ _SECTIONS = (
 @click.option("--header", metavar="A,B,C", help="The columns of a file that has no header.")
 @click.option("--encoding", metavar="NAME", help="Of a text file.  [default: UTF-8]")
 @click.option("--delimiter", metavar="CHAR", help="Between the cells; \\t is a tab.  [default: as found]")
-@click.option("--sheet", metavar="NAME", help="Of a workbook.  [default: the first]")
+@click.option("--sheet", metavar="NAME", help="Of a workbook.  [default: the first that is not hidden]")
 @click.option("--region", metavar="CODE", help="Bring numbers to the API's form, national ones as of this region: ZA.")
 @click.option("--mobile-only", is_flag=True, help="Other than mobile numbers are invalid. Needs --region.")
 @click.option("--dedupe", is_flag=True, help="To each number once.")
@@ -194,7 +194,7 @@ def _order(ctx: click.Context, asked: dict[str, Any]) -> Order:
         records_per_second=asked["records_per_second"],
         deadline=asked["deadline"],
     )
-    BulkOptions.of(settings)  # what cannot be done as asked is told first
+    BulkOptions(**settings)  # what cannot be done as asked is told first
     header = asked["header"]
     return Order(
         source=asked["file"],

@@ -2,31 +2,52 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
+from types import MappingProxyType
 
-from mobiz_async.errors import MobizError, SourceError
+from mobiz_async.errors import ConfigurationError, MobizError, SourceError
+from mobiz_async.recipients.files import SourceFileError
 
-__all__ = ["words_of"]
+__all__ = ["OPTIONS", "words_of"]
 
-_SPELLINGS = (
-    (re.compile(r"^'([a-z_]+)'(?= must be )"), lambda found: _option(found[1])),
-    (re.compile(r"^(price_per_segment)(?= is )"), lambda found: _option(found[1])),
-    (re.compile(r"\(encoding='(\w+)' "), lambda found: f"(--encoding {found[1]} "),
-    (re.compile(r"^base_url\b"), lambda _: "MOBIZ_BASE_URL"),
-    (re.compile(r", or pass allow_insecure=True$"), lambda _: ""),
-    (re.compile(r"^create_list needs a username: pass it, or set "), lambda _: "a list needs an owner: set "),
+OPTIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "chunk_size": "--chunk-size",
+        "column": "--suppress-column",
+        "common": "--common",
+        "concurrency": "--concurrency",
+        "deadline": "--deadline",
+        "dedupe": "--dedupe",
+        "delimiter": "--delimiter",
+        "encoding": "--encoding",
+        "format": "--format",
+        "header": "--header",
+        "mapping": "--map",
+        "max_failure_rate": "--max-failure-rate",
+        "message_field": "--message-field",
+        "mobile_only": "--mobile-only",
+        "number_field": "--number-field",
+        "on_invalid": "--on-invalid",
+        "on_rejected": "--on-rejected",
+        "on_unknown": "--on-unknown",
+        "price_per_segment": "--price-per-segment",
+        "records_per_second": "--records-per-second",
+        "region": "--region",
+        "send_time": "--at",
+        "send_time_format": "--send-time-format",
+        "sheet": "--sheet",
+        "suppress": "--suppress",
+    }
 )
-
-
-def _option(keyword: str) -> str:
-    return f"--{keyword.replace('_', '-')}"
+"""Keyword of the library -> the option that sets it. What comes from the environment has its variable in the error."""
 
 
 def words_of(error: MobizError) -> str:
     """Return what to say of ``error``; of a source that failed, what its own kind of error says as well."""
-    words = str(error)
+    if isinstance(error, SourceError) and isinstance(error.__cause__, SourceFileError):
+        return str(error.__cause__)  # which names the record too
     if isinstance(error, SourceError) and isinstance(error.__cause__, MobizError):
-        words = f"{error}: {error.__cause__}"
-    for spelling, ours in _SPELLINGS:
-        words = spelling.sub(ours, words)
-    return words
+        return f"{error}: {error.__cause__}"
+    if isinstance(error, ConfigurationError) and error.setting is not None:
+        return f"{error.variable or OPTIONS.get(error.setting, error.setting)} {error.what}"
+    return str(error)

@@ -284,7 +284,10 @@ def _open_suppression(path: str | os.PathLike[str], column: str | None) -> Recip
                 f"which column of {os.fspath(path)} holds the numbers? {NO_HEADER.capitalize()}: "
                 "begin it with a row of names, or leave nothing but the numbers"
             )
-        raise ConfigurationError(f"which column holds the numbers? There are: {named(fields)}")
+        raise ConfigurationError(
+            f"is needed: which column of {os.fspath(path)} holds the numbers? There are: {named(fields)}",
+            setting="column",
+        )
     if _is_heading(fields[0]):
         return open_recipients(_from_its_beginning(source), mapping={"Number": fields[0]})
     return open_recipients(_from_its_beginning(source), header=["Number"])

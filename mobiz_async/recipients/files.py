@@ -97,11 +97,14 @@ class BinaryFile:
     _read_to: float = 0.0
 
     def fraction(self) -> float | None:
-        """How much of the file has been read, 0.0 to 1.0 (a closed one: when it was closed); None for a stream."""
-        if self.size is None:
+        """How much of the file has been read, 0.0 to 1.0 (a closed one: when it was closed); None without a size.
+
+        A stream has none, and what some systems make up as it is read (/proc) has 0.
+        """
+        if not self.size:
             return None
         if not self.raw.closed:
-            self._read_to = self.raw.tell() / self.size if self.size else 1.0
+            self._read_to = self.raw.tell() / self.size
         return min(self._read_to, 1.0)
 
     def close(self) -> None:
@@ -254,7 +257,7 @@ def line_blocks(file: BinaryFile, encoding: str | None = None) -> Iterator[bytes
         mark, name = _encoding_of(file.head, asked)
         decoder = codecs.getincrementaldecoder(name)()
         is_text = decoder.decode(b"") == ""
-    except (LookupError, TypeError):
+    except (LookupError, TypeError, ValueError):  # of which "undefined" and "uu" have kinds of their own
         is_text = False
     if not is_text:
         raise ConfigurationError(f"no text encoding is called {encoding!r}")
@@ -264,8 +267,8 @@ def line_blocks(file: BinaryFile, encoding: str | None = None) -> Iterator[bytes
 def not_utf8(error: UnicodeDecodeError) -> BrokenFile:
     """Return the fault for a line that is not UTF-8."""
     return BrokenFile(
-        f"byte {error.start + 1:,} of its line is not UTF-8; if the file is in another encoding, "
-        "name it (encoding='cp1252' is what Excel often writes)"
+        f"byte {error.start + 1:,} of its line is not UTF-8; if the file is in another encoding, name it: "
+        "Excel often writes cp1252"
     )
 
 
@@ -328,5 +331,8 @@ class _Recoder:
             start = error.start - pending
             text = self._decoder.decode(block[: max(start, 0)])
             fault = BrokenFile(f"byte {self._offset + start + 1:,} is not {self._encoding.upper()}")
+        except UnicodeError:  # "utf-16" wants to be told the order of its bytes
+            text = ""
+            fault = BrokenFile(f"it is not {self._encoding.upper()}, or has no byte order mark")
         self._offset += len(block)
         return text.encode("utf-8", "replace"), fault

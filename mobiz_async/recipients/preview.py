@@ -138,7 +138,7 @@ def _price(amount: decimal.Decimal | float | str | None) -> decimal.Decimal | No
     except decimal.InvalidOperation:
         price = decimal.Decimal(-1)
     if not price.is_finite() or price < 0:
-        raise ConfigurationError("price_per_segment is an amount of money, such as 0.25")
+        raise ConfigurationError("is an amount of money, such as 0.25", setting="price_per_segment")
     return price
 
 

@@ -130,7 +130,7 @@ class Recipients:
         return self._table.length
 
     def fraction(self) -> float | None:
-        """How much of the file's bytes has been read, 0.0 to 1.0; None for a stream."""
+        """How much of the file's bytes has been read, 0.0 to 1.0; None where its size is not known: for a stream."""
         return self._file.fraction()
 
     def __iter__(self) -> Iterator[dict[str, Any] | BadRecord]:

@@ -96,6 +96,20 @@ async def test_plain_http_elsewhere_has_to_be_asked_for_by_name() -> None:
     assert "open" in repr(MobizClient("a", "s", base_url="http://10.0.0.1", allow_insecure=True))
 
 
+async def test_plain_http_elsewhere_may_be_asked_for_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOBIZ_ALLOW_INSECURE", "1")
+
+    assert "open" in repr(MobizClient("a", "s", base_url="http://10.0.0.1"))
+
+
+@pytest.mark.parametrize("value", ["", "0", "no"])
+async def test_plain_http_elsewhere_is_not_asked_for_by_anything(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("MOBIZ_ALLOW_INSECURE", value)
+
+    with pytest.raises(ConfigurationError, match="MOBIZ_ALLOW_INSECURE=1"):
+        MobizClient("a", "s", base_url="http://10.0.0.1")
+
+
 async def test_a_session_and_a_transport_exclude_each_other() -> None:
     async with aiohttp.ClientSession() as session:
         with pytest.raises(ConfigurationError, match="exclude each other"):

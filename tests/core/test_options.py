@@ -37,7 +37,7 @@ def test_the_defaults_send_nothing_twice_and_hide_nothing() -> None:
     ],
 )
 def test_a_choice_may_be_given_as_its_word(name: str, given: str, expected: object) -> None:
-    assert getattr(BulkOptions.of({name: given}), name) is expected
+    assert getattr(BulkOptions(**{name: given}), name) is expected
 
 
 @pytest.mark.parametrize(
@@ -61,13 +61,31 @@ def test_a_choice_may_be_given_as_its_word(name: str, given: str, expected: obje
     ],
 )
 def test_a_value_that_cannot_be_is_a_configuration_error_that_names_it(name: str, value: Any) -> None:
-    with pytest.raises(ConfigurationError, match=name):
-        BulkOptions.of({name: value})
+    with pytest.raises(ConfigurationError) as caught:
+        BulkOptions(**{name: value})
+
+    assert (caught.value.setting, str(caught.value)) == (name, f"{name} {caught.value.what}")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("chunk_size", 10_001, "must be 1 to 10,000"),
+        ("max_chunk_bytes", 63, "must be at least 64"),
+        ("deadline", 0, "must be above 0"),
+        ("on_unknown", "perhaps", "is one of keep, stop, resend"),
+    ],
+)
+def test_what_a_value_may_be_is_told(name: str, value: Any, said: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        BulkOptions(**{name: value})
+
+    assert caught.value.what == said
 
 
 def test_a_keyword_that_does_not_exist_is_a_type_error() -> None:
     with pytest.raises(TypeError, match="chunksize"):
-        BulkOptions.of({"chunksize": 5})
+        BulkOptions(chunksize=5)
 
 
 def test_every_option_says_what_it_means() -> None:

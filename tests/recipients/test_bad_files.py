@@ -234,6 +234,11 @@ def test_an_error_says_where_and_why_in_words_of_its_own(name, content, told, fi
         error = error.__context__
 
 
+def test_an_encoding_whose_order_of_bytes_is_not_known_is_told():
+    with pytest.raises(SourceFileError, match="header: it is not UTF-16, or has no byte order mark"):
+        read(io.BytesIO(b"Number\n0821234567\n"), encoding="utf-16")
+
+
 @given(st.binary(max_size=400), st.sampled_from([None, "csv", "jsonl"]), st.sampled_from(["\n", "\r\n", ""]))
 def test_no_bytes_raise_anything_but_ours(content, form, end):
     for source in (content, b"Number,Message" + end.encode() + content, gzip.compress(content, mtime=0)[:200]):
