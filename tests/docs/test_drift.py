@@ -17,7 +17,7 @@ from mobiz_async.models import ResultCode
 from mobiz_async.wire import Operation
 
 PACKAGE = Path(mobiz_async.__file__).parent
-SOURCES = [*PACKAGE.rglob("*.py"), ROOT / "pytest_mobiz_async.py"]
+SOURCES = [*PACKAGE.rglob("*.py"), *ROOT.glob("*mobiz_async*.py")]
 
 
 def text_of(page: str) -> str:

@@ -8,8 +8,9 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-PACKAGED = ("mobiz_async/", "pytest_mobiz_async.py")
-WANTED = ("mobiz_async/__init__.py", "mobiz_async/py.typed", "pytest_mobiz_async.py")
+BESIDE = ("mobiz_async_command.py", "pytest_mobiz_async.py")
+PACKAGED = ("mobiz_async/", *BESIDE)
+WANTED = ("mobiz_async/__init__.py", "mobiz_async/py.typed", *BESIDE)
 SOURCES = ("README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "noxfile.py", "docs/conf.py", "tests/conftest.py")
 RUBBISH = ("__pycache__", ".pyc", ".db", ".journal", "_build", ".hypothesis")
 
@@ -40,7 +41,7 @@ def check_wheel(path: Path) -> None:
     assert "asyncio client" in str(metadata.get_payload())
     required = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
     assert sorted(line.partition(">")[0] for line in required) == ["aiohttp", "attrs", "cattrs", "msgspec", "tenacity"]
-    assert "mobiz = mobiz_async.cli:main" in entry_points
+    assert "mobiz = mobiz_async_command:main" in entry_points
     assert "mobiz = pytest_mobiz_async" in entry_points
 
 

@@ -1,0 +1,106 @@
+"""The way into the command: whenever Ctrl-C comes, it ends quietly and with the code that says so."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+import tomllib
+
+import pytest
+from commanded import TIMEOUT
+
+import mobiz_async_command
+
+BEGINNING = """
+    import atexit, signal, sys
+
+    class Interrupted:
+        '''Ctrl-C at the moment when a module is looked for.'''
+
+        def __init__(self, module):
+            self.module = module
+
+        def find_spec(self, name, path=None, target=None):
+            if name == self.module:
+                signal.raise_signal(signal.SIGINT)
+
+    import mobiz_async_command
+    sys.argv = ["mobiz", "--version"]
+"""
+
+
+def ended(program: str) -> tuple[int, str, str]:
+    """Run a program after the beginning; return its exit code and what it wrote."""
+    text = f"{textwrap.dedent(BEGINNING)}\n{textwrap.dedent(program)}"
+    ran = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    return ran.returncode, ran.stdout.partition(" ")[0], ran.stderr
+
+
+@pytest.mark.parametrize("module", ["mobiz_async", "aiohttp", "mobiz_async.cli", "click", "mobiz_async.cli.app"])
+def test_ctrl_c_while_it_loads_ends_it_without_a_word(module: str) -> None:
+    program = f"""
+        sys.meta_path.insert(0, Interrupted({module!r}))
+        sys.exit(mobiz_async_command.main())
+    """
+
+    assert ended(program) == (130, "", "")
+
+
+def test_ctrl_c_when_all_is_done_changes_nothing() -> None:
+    program = """
+        atexit.register(signal.raise_signal, signal.SIGINT)
+        sys.exit(mobiz_async_command.main())
+    """
+
+    assert ended(program) == (0, "mobiz", "")
+
+
+def test_ctrl_c_between_the_loading_and_the_work_ends_it_without_a_word() -> None:
+    program = """
+        import mobiz_async.cli
+
+        def run(argv):
+            signal.raise_signal(signal.SIGINT)
+
+        mobiz_async.cli.load = lambda: run
+        sys.exit(mobiz_async_command.main())
+    """
+
+    assert ended(program) == (130, "", "")
+
+
+def test_at_work_ctrl_c_is_what_it_always_is() -> None:
+    """asyncio, and the command's own handlers, build on Python's."""
+    program = """
+        import mobiz_async.cli
+
+        mobiz_async.cli.load = lambda: lambda argv: 7 if signal.getsignal(2) is signal.default_int_handler else 1
+        sys.exit(mobiz_async_command.main())
+    """
+
+    assert ended(program) == (7, "", "")
+
+
+def test_where_ctrl_c_is_ignored_it_stays_so() -> None:
+    program = """
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        sys.meta_path.insert(0, Interrupted("aiohttp"))
+        code = mobiz_async_command.main()
+        sys.exit(code or signal.getsignal(signal.SIGINT) is not signal.SIG_IGN)
+    """
+
+    assert ended(program) == (0, "mobiz", "")
+
+
+def test_the_way_in_loads_nothing_of_the_package() -> None:
+    program = "sys.exit(any(name.partition('.')[0] in ('mobiz_async', 'aiohttp', 'click') for name in sys.modules))"
+
+    assert ended(program) == (0, "", "")
+
+
+def test_the_project_names_it_as_the_command(pytestconfig: pytest.Config) -> None:
+    project = tomllib.loads((pytestconfig.rootpath / "pyproject.toml").read_text("utf-8"))
+
+    assert project["project"]["scripts"] == {"mobiz": f"{mobiz_async_command.__name__}:main"}
+    assert f"{mobiz_async_command.__name__}.py" in project["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]
