@@ -94,7 +94,8 @@ class MobizClient:
 
         ``api_key``, ``subscription_key``, ``username`` and ``base_url`` come from ``MOBIZ_API_KEY``,
         ``MOBIZ_SUBSCRIPTION_KEY``, ``MOBIZ_USERNAME`` and ``MOBIZ_BASE_URL`` when left out. ``session`` is used and
-        never closed (for proxies and TLS settings of your own); ``transport`` replaces the network altogether.
+        never closed (for proxies and TLS settings of your own); it is of the event loop that the client is used in.
+        ``transport`` replaces the network altogether.
         ``concurrency`` bounds bulk requests in flight; ``pace`` says it and more. ``events`` are called with an
         ``AttemptEvent`` after each attempt. ``expect_continue`` sends a body only after the server's ``100 Continue``,
         which turns some unknowns into provably not sent, where the server takes part in it.
@@ -149,6 +150,8 @@ class MobizClient:
         Bulk runs and trigger runs are stopped at once: their attempts that have begun may end, and none begins any
         more. What is left after ``timeout`` ends for its caller with what is proven: ``NotSentError`` where it waited
         to go (again), ``OutcomeUnknownError`` where it was on its way. A session that was handed in stays open.
+
+        Raises ``RuntimeError`` in another event loop than the client was used in, unless that one is closed.
         """
         await self._lifetime.aclose(timeout)
 

@@ -201,6 +201,7 @@ class Coalescer:
         return len(self._in_flight)
 
     async def __aenter__(self) -> Self:
+        self._loop = self._loop or asyncio.get_running_loop()  # a sender from another must not be what decides
         return self
 
     async def __aexit__(

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from mobiz_async.delivery import Deliverer
+from mobiz_async.transport import AiohttpTransport
 
 __all__ = ["Lifetime", "Stoppable"]
 
@@ -42,16 +43,18 @@ class Lifetime:
         return self._loop is not None
 
     def check(self) -> None:
-        """Raise ``RuntimeError`` where nothing may begin: closed, or another process or event loop."""
+        """Raise ``RuntimeError`` where nothing may begin: a closed client or session, or another loop or process."""
         if self.closing:
             raise RuntimeError("this client is closed")
         if self._process != os.getpid():
             raise RuntimeError("this client was made in another process: make one in each process, after the fork")
         loop = asyncio.get_running_loop()
-        if self._loop is None:
-            self._loop = loop
-        elif self._loop is not loop:
+        if self._loop is not None and self._loop is not loop:
             raise RuntimeError("this client is used from another event loop than before: make one for each loop")
+        transport = self._deliverer.transport
+        if isinstance(transport, AiohttpTransport):
+            transport.check()
+        self._loop = loop
 
     @contextmanager
     def operation(self) -> Iterator[None]:
@@ -75,7 +78,13 @@ class Lifetime:
             self._stoppable.discard(stoppable)
 
     async def aclose(self, timeout: float) -> None:  # noqa: ASYNC109  what is cut off is not this call
-        """Begin nothing new, wait ``timeout`` seconds for what is under way, and cut off the rest."""
+        """Begin nothing new, wait ``timeout`` seconds for what is under way, and cut off the rest.
+
+        Raises ``RuntimeError`` in another event loop than the client's, unless that one is closed.
+        """
+        loop = asyncio.get_running_loop()
+        if self._loop not in (None, loop) and not self._loop.is_closed():
+            raise RuntimeError("this client is closed from another event loop than it is used in: close it there")
         self.closing = True
         for stoppable in self._stoppable:
             stoppable.stop()

@@ -22,6 +22,15 @@ STOPS: Mapping[Verdict, StopReason] = MappingProxyType(
 )
 """Verdicts, after all retries, under which every other request would fare the same: a run must not burn a hundred."""
 
+_FAILURE_STOPS: Mapping[Failure | None, StopReason] = MappingProxyType(
+    {
+        Failure.PAUSED: StopReason.QUOTA,
+        Failure.SESSION_CLOSED: StopReason.UNREACHABLE,
+        Failure.SESSION_ELSEWHERE: StopReason.UNREACHABLE,
+    }
+)
+"""The same of failures on this side, which have no verdict of their own."""
+
 
 def stop_reason(judged: Judged, longest_pause: float) -> StopReason | None:
     """Return why a run whose request ended as ``judged`` is not to go on, or None where it is.
@@ -29,6 +38,6 @@ def stop_reason(judged: Judged, longest_pause: float) -> StopReason | None:
     Beside the verdicts of ``STOPS``, a pause of more than ``longest_pause`` seconds ends it: nobody waits for that.
     """
     asked_for = judged.retry_after or 0.0
-    if judged.attempt.failure is Failure.PAUSED or (judged.verdict is Verdict.THROTTLED and asked_for > longest_pause):
+    if judged.verdict is Verdict.THROTTLED and asked_for > longest_pause:
         return StopReason.QUOTA
-    return STOPS.get(judged.verdict)
+    return STOPS.get(judged.verdict) or _FAILURE_STOPS.get(judged.attempt.failure)

@@ -252,9 +252,10 @@ class AiohttpTransport:
         return f"AiohttpTransport({str(self._base_url)!r})"
 
     async def post(self, request: Request, on_stage: OnStage) -> Attempt:
-        """Make one attempt; see ``Transport.post``. Raises ``RuntimeError`` when a session handed in is closed."""
-        if self._closed:
-            return Attempt(Stage.QUEUED, failure=Failure.CLOSED)
+        """Make one attempt; see ``Transport.post``."""
+        unsent = Failure.CLOSED if self._closed else self._wrong_session()
+        if unsent is not None:
+            return Attempt(Stage.QUEUED, failure=unsent)
         session = self._open_session()
         stage = Stage.QUEUED
 
@@ -366,14 +367,24 @@ class AiohttpTransport:
             )
         return self._urls[known]
 
+    def check(self) -> None:
+        """Raise ``RuntimeError`` where the session that was handed in is closed, or belongs to another event loop."""
+        if (why := self._wrong_session()) is not None:
+            raise RuntimeError(f"{why}: hand in one of the client's own event loop, and close it after the client")
+
+    def _wrong_session(self) -> Failure | None:
+        session = self._session
+        # Asked for its loop by the public name, a session warns that this is deprecated.
+        if session is not None and session._loop is not asyncio.get_running_loop():  # noqa: SLF001
+            return Failure.SESSION_ELSEWHERE
+        return Failure.SESSION_CLOSED if session is not None and session.closed else None
+
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
-        if self._session.closed:
-            raise RuntimeError("the session that was handed to this client is closed")
         return self._session
 
     async def aclose(self) -> None:

@@ -61,6 +61,8 @@ class Failure(enum.StrEnum):
     DEADLINE = "the deadline passed before it was sent"
     STOPPED = "the run was stopped before it was sent"
     CLOSED = "the client was closed before it was sent"
+    SESSION_CLOSED = "the session is closed"
+    SESSION_ELSEWHERE = "the session belongs to another event loop"
     PAUSED = "the server asked for a longer pause than max_retry_after"
     OTHER = "the request failed"
 

@@ -345,6 +345,15 @@ def test_another_event_loop_is_a_clear_error():
     assert otp.batches_in_flight == 0
 
 
+async def test_its_event_loop_is_the_one_of_its_block_and_not_of_whoever_sends_first():
+    server = Server()
+    async with Coalescer(server.post, max_wait=0) as otp:
+        with pytest.raises(RuntimeError, match="another event loop"):
+            await asyncio.to_thread(asyncio.run, otp.send({"A": "1"}))
+
+        assert (await otp.send({"A": "2"})).message_id == "id-2"
+
+
 async def test_ten_thousand_callers_each_get_their_own():
     server = Server()
     async with Coalescer(server.post, max_queue=1000) as otp:

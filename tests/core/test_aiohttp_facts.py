@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import ssl
@@ -101,6 +102,13 @@ async def test_fact_a_session_keeps_its_middlewares_where_we_chain_to_them() -> 
     async with aiohttp.ClientSession(middlewares=[middleware]) as session, aiohttp.ClientSession() as plain:
         assert (middleware,) == tuple(session._middlewares)
         assert tuple(plain._middlewares) == ()
+
+
+async def test_fact_a_session_keeps_its_loop_where_we_look_and_warns_of_the_public_name() -> None:
+    async with aiohttp.ClientSession() as session:
+        assert session._loop is asyncio.get_running_loop()
+        with pytest.warns(DeprecationWarning, match="loop property is deprecated"):
+            assert session.loop is session._loop
 
 
 def test_fact_a_payload_is_written_through_write() -> None:

@@ -176,6 +176,18 @@ def test_use_from_another_loop_is_a_clear_error() -> None:
     asyncio.run(client.aclose())
 
 
+async def test_closing_from_another_loop_is_a_clear_error_and_leaves_the_client_open(
+    sandbox: Sandbox, client_of: Make
+) -> None:
+    client = client_of(sandbox)
+    await client.trigger(TRIGGER, THANDI)
+
+    with pytest.raises(RuntimeError, match="from another event loop than it is used in: close it there"):
+        await asyncio.to_thread(asyncio.run, client.aclose())
+
+    assert (await client.trigger(TRIGGER, THANDI)).result_code == 3
+
+
 async def test_entering_a_closed_client_is_a_clear_error() -> None:
     client = client_on(Network())
     await client.aclose()

@@ -147,12 +147,31 @@ async def test_after_closing_nothing_is_sent(transport_to: Make, sandbox: Sandbo
     assert told(judged) == (Stage.QUEUED, Failure.CLOSED, Verdict.NOT_STARTED)
 
 
-async def test_an_injected_session_that_is_closed_is_a_clear_error(transport_to: Make, sandbox: Sandbox) -> None:
-    session = aiohttp.ClientSession()
-    await session.close()
+async def test_through_a_session_that_has_been_closed_nothing_is_sent(transport_to: Make, sandbox: Sandbox) -> None:
+    async with aiohttp.ClientSession() as session:
+        transport = transport_to(sandbox.base_url, session=session)
+        await posted(transport)
 
-    with pytest.raises(RuntimeError, match="the session that was handed to this client is closed"):
-        await posted(transport_to(sandbox.base_url, session=session))
+    judged, _ = await posted(transport)
+
+    assert told(judged) == (Stage.QUEUED, Failure.SESSION_CLOSED, Verdict.NOT_STARTED)
+    assert len(sandbox.requests) == 1
+
+
+@pytest.mark.parametrize("handed_in", [True, False])
+async def test_through_a_session_of_another_event_loop_nothing_is_sent(
+    transport_to: Make, sandbox: Sandbox, handed_in: bool
+) -> None:
+    session = aiohttp.ClientSession() if handed_in else None
+    transport = transport_to(sandbox.base_url, session=session)
+    await posted(transport)
+
+    judged, _ = await asyncio.to_thread(asyncio.run, posted(transport))
+    if session is not None:
+        await session.close()
+
+    assert told(judged) == (Stage.QUEUED, Failure.SESSION_ELSEWHERE, Verdict.NOT_STARTED)
+    assert len(sandbox.requests) == 1
 
 
 async def test_no_cookie_of_the_server_comes_back(transport_to: Make) -> None:
