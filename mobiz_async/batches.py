@@ -1,7 +1,7 @@
 """Trigger batches sent side by side, with the manners of ``asyncio.gather(return_exceptions=True)``, but bounded.
 
 One failed batch hides no other batch's ids. What would become of every other batch as well ends the run, as it ends a
-bulk run: see ``stopping``.
+bulk run: see ``stopping``. There is no journal, so the report is all that tells what went: what ends a run carries it.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ import asyncio
 
 from mobiz_async.chunking import Chunk, Chunker
 from mobiz_async.delivery import Deliverer, Delivery
-from mobiz_async.errors import InvalidRecordError, RequestError, SourceError
+from mobiz_async.errors import InvalidRecordError, RequestError
 from mobiz_async.models import Outcome, Secret, StopReason
 from mobiz_async.pacing import Lane
 from mobiz_async.reports import BatchOutcome, TriggerReceipt, TriggerReport
 from mobiz_async.stopping import stop_reason
+from mobiz_async.unseen import theirs
 from mobiz_async.wire import trigger_request
 
 __all__ = ["TriggerRun", "receipt_of"]
@@ -49,7 +50,7 @@ class TriggerRun:
         self._slots = asyncio.Semaphore(concurrency)
         self._halt = asyncio.Event()
         self._stopped: StopReason | None = None
-        self._error: InvalidRecordError | SourceError | None = None
+        self._error: Exception | None = None
         self._in_hand: Chunk | None = None
         self._outcomes: list[BatchOutcome] = []
         self._requests = 0
@@ -65,8 +66,8 @@ class TriggerRun:
     async def run(self) -> TriggerReport:
         """Send every batch and return the report.
 
-        Raises the ``InvalidRecordError`` or ``SourceError`` that ended the reading, with ``report`` set to what was
-        sent.
+        Raises the ``InvalidRecordError`` or ``SourceError`` that ended the reading when all that was full before it is
+        sent. Whatever it raises but ``CancelledError`` has the report in ``report``.
         """
         started = self._deliverer.clock.monotonic()
         try:
@@ -77,13 +78,14 @@ class TriggerRun:
                     reader.add_done_callback(lambda _: watch.cancel())
         finally:
             await self._chunker.aclose()
+        self._error = self._error or self._chunker.error  # it may have been raised by the source's end
         if self._in_hand is not None:
             self._note(self._in_hand, Outcome.NOT_SENT)
         self._outcomes.sort(key=lambda outcome: outcome.index)
         elapsed = self._deliverer.clock.monotonic() - started
         report = TriggerReport(tuple(self._outcomes), self._requests, elapsed, self._stopped)
         if self._error is not None:
-            self._error.report = report
+            vars(self._error)["report"] = report  # of any kind of exception
             raise self._error
         return report
 
@@ -92,38 +94,44 @@ class TriggerRun:
         reader.cancel()  # the source may be waiting for something, for however long
 
     async def _read(self, group: asyncio.TaskGroup) -> None:
-        while (batch := await self._next()) is not None:
-            self._in_hand = batch
-            await self._slots.acquire()
-            if self._halt.is_set():
-                return
-            self._in_hand = None
-            task = group.create_task(self._send(batch))
-            if batch.index == 0:
-                await asyncio.wait([task])
-
-    async def _next(self) -> Chunk | None:
-        if self._halt.is_set():
-            return None
         try:
-            batch = await self._chunker.next()
+            while not self._halt.is_set() and (batch := await self._chunker.next()) is not None:
+                self._in_hand = batch
+                await self._slots.acquire()
+                if self._halt.is_set():
+                    return
+                self._in_hand = None
+                task = group.create_task(self._send(batch))
+                if batch.index == 0:
+                    await asyncio.wait([task])
         except InvalidRecordError as error:
             # Without the frames it came through: error trackers print their locals, which are records.
             self._error = error.with_traceback(None)
-        else:
-            self._error = self._chunker.error
-            if batch is not None:
-                return batch
-        if self._error is not None:
+        except Exception as error:  # noqa: BLE001  it is raised when the run is over
+            self._fail(error)
+        if (self._error or self._chunker.error) is not None:
             self._stopped = self._stopped or StopReason.SOURCE
-        return None
+
+    def _fail(self, error: Exception) -> None:
+        """Begin nothing more after a mistake of ours, or of a transport that was handed in.
+
+        A task group would break off what is under way, and raise a group of errors without a report.
+        """
+        self._error = self._error or theirs(error)
+        self._stop(StopReason.ERROR)
 
     async def _send(self, batch: Chunk) -> None:
-        request = trigger_request(self._trigger_key, batch.body, batch.count, self._send_time)
         try:
-            delivery = await self._deliverer.deliver(request, Lane.BULK, halt=self._halt, patient=True)
+            await self._deliver(batch)
+        except Exception as error:  # noqa: BLE001  it is raised when the run is over
+            self._note(batch, Outcome.UNKNOWN)
+            self._fail(error)
         finally:
             self._slots.release()
+
+    async def _deliver(self, batch: Chunk) -> None:
+        request = trigger_request(self._trigger_key, batch.body, batch.count, self._send_time)
+        delivery = await self._deliverer.deliver(request, Lane.BULK, halt=self._halt, patient=True)
         judged = delivery.judged
         self._requests += delivery.attempts
         reason = stop_reason(judged, self._deliverer.policy.max_retry_after)

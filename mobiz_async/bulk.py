@@ -4,9 +4,10 @@ The reader makes chunks and hands each to a worker of its own, at most ``concurr
 while they are all busy: memory is ``(concurrency + 1)`` chunks, whatever the length of the source. What a chunk goes
 through, and what survives a crash at each step, stands at the head of ``chunk_life``.
 
-A run ends when the source does, or when something halts it: ``stop()``, a deadline, a verdict under which every other
-chunk would fare the same, a record or a source that is bad, a journal that fails. Then what is in flight is finished
-and nothing new is started. Only cancelling breaks off what is in flight.
+A run ends when the source does, also where that is at a bad record or because it raises: the chunks that were full
+before go. Or something halts it: ``stop()``, a deadline, a verdict under which every other chunk would fare the same, a
+source that has changed, a journal that fails. Then what is in flight is finished and nothing new is started. Only
+cancelling breaks off what is in flight.
 """
 
 from __future__ import annotations
@@ -293,13 +294,15 @@ class BulkRun:
             while (known := await self._next(earlier)) is not None:
                 while self._in_hand:
                     await self._start(sender, crew, meter, () if len(self._in_hand) > 1 else known)
-            if self._chunker.error is not None:
-                self._stop(StopReason.SOURCE, self._chunker.error)
-            else:
-                await earlier.check_whole(self._chunker.read, self._chunker.chunks)
-                self._whole = True
-                await self._journal.note_end(self._chunker.read)
-        except (InvalidRecordError, SourceChangedError) as error:
+            await earlier.check_whole(self._chunker.read, self._chunker.chunks)
+            self._whole = True
+            await self._journal.note_end(self._chunker.read)
+        except (InvalidRecordError, SourceError) as error:
+            try:
+                await crew.idle()  # what was full before it goes, whatever was in flight at this moment
+            finally:
+                self._stop(StopReason.SOURCE, error)
+        except SourceChangedError as error:
             self._stop(StopReason.SOURCE, error)
         except JournalError as error:
             self._stop(StopReason.JOURNAL, error)
@@ -318,6 +321,8 @@ class BulkRun:
             known = await earlier.parts_of(chunk)
             if known or not earlier.covers(chunk):
                 return known
+        if self._chunker.error is not None:
+            raise self._chunker.error
         return None
 
     async def _start(self, sender: Sender, crew: Crew, meter: Meter | None, known: tuple[Part, ...]) -> None:

@@ -3,28 +3,18 @@
 Chunks are filled greedily: as many records as fit in ``chunk_size`` and ``max_bytes``. So their limits depend on the
 records alone and not on how the source hands them over, and a source read again falls into the same chunks.
 
-A slice is at most 500 records, and fewer where they take long to read, check and encode, which is measured as it goes.
-After slices that took a millisecond together the loop is let go.
+They are read, checked and encoded a slice at a time. After slices that took a millisecond together the loop is let go.
+
+What ends the reading ends it at one record: a bad one that the run does not skip, or one that the source fails to give.
+Chunks that were full before it are handed out first, whatever slice it came in.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    AsyncIterator,
-    Callable,
-    Generator,
-    Iterable,
-    Iterator,
-    Mapping,
-    Sequence,
-)
-from itertools import islice
+from bisect import bisect_left
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from time import perf_counter
-from types import TracebackType
 from typing import Any
 
 import attrs
@@ -33,19 +23,16 @@ import msgspec
 from mobiz_async.encoding import ENCODING_ERRORS, encode, encode_into
 from mobiz_async.errors import InvalidRecordError, Reason, SourceError
 from mobiz_async.recipients.schema import plain
-from mobiz_async.recipients.stages import Problem, Stage, runs
+from mobiz_async.recipients.stages import Problem, Stage, Staged, runs
 from mobiz_async.recipients.values import fault_of
-from mobiz_async.unseen import hide
+from mobiz_async.slicing import LONGEST_HOLD, Slices
+from mobiz_async.unseen import hide, theirs
 
-__all__ = ["MAX_CHUNK_BYTES", "Chunk", "Chunker", "Slices", "split"]
+__all__ = ["MAX_CHUNK_BYTES", "Chunk", "Chunker", "split"]
 
 MAX_CHUNK_BYTES = 4 << 20
 """Default limit of a body. The vendor names none; gateways commonly take more than this."""
 
-FIRST_SLICE = 250
-LARGEST_SLICE = 500
-LONGEST_HOLD = 0.001
-"""Seconds after which the loop is let go, and of a single slice before slices get smaller."""
 _TURNS = 5
 """Of the loop, given to others after each hold. A web handler needs about that many from a request to its answer, and
 with one between two holds it would wait for as many holds. Five idle ones cost a sixtieth of a hold."""
@@ -72,104 +59,6 @@ def split(body: bytes | bytearray) -> list[msgspec.Raw]:
     return _split(body)
 
 
-class Slices:
-    """Reads any iterable in slices, and adapts their size to how long the loop was held for the last one."""
-
-    def __init__(self, source: Iterable[Any] | AsyncIterable[Any]) -> None:
-        """Take a sync or async iterable. Raises ``TypeError`` for anything else, or for a text or a mapping."""
-        if isinstance(source, (str, bytes, bytearray, Mapping)) or _is_named_tuple(source):
-            raise TypeError("records must be an iterable of records, not a single text or record")
-        self._async: AsyncIterator[Any] | None = None
-        self._sync: Iterator[Any] | None = None
-        if isinstance(source, AsyncIterable):
-            self._async = aiter(source)
-        elif isinstance(source, Iterable):
-            self._sync = iter(source)
-        else:
-            raise TypeError("records must be an iterable or an async iterable")
-        self._size = FIRST_SLICE
-        self.read = 0
-        """Records taken from the source so far."""
-        self.error: SourceError | None = None
-        """Set when the source raised; what it gave before is still handed over."""
-        self.left: list[Any] = []
-        """Taken from the source when the reading was cancelled, and not handed over."""
-
-    @property
-    def is_async(self) -> bool:
-        """Whether the source may suspend while it is read."""
-        return self._async is not None
-
-    async def next(self) -> list[Any]:
-        """Return the next slice; an empty one is the end. A source that raises ends early, with ``error`` set."""
-        taken: list[Any] = []
-        if self.error is not None:
-            return taken
-        try:
-            if self._sync is not None:
-                # extend() keeps what the source gave before it raised.
-                taken.extend(islice(self._sync, self._size))
-            else:
-                await self._take_async(taken)
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                self.left = taken
-                raise
-            # Nobody cancelled this task: it is what the source waited for that was cancelled.
-            self.error = self._failed(error, len(taken))
-        except Exception as error:  # noqa: BLE001  a source may raise anything; it is kept as the cause
-            self.error = self._failed(error, len(taken))
-        finally:
-            self.read += len(taken)
-        return taken
-
-    def _failed(self, error: BaseException, taken: int) -> SourceError:
-        failure = SourceError(self.read + taken + 1, type(error).__name__)
-        failure.__cause__ = error.with_traceback(_beyond_this_module(error.__traceback__))
-        return failure
-
-    async def _take_async(self, taken: list[Any]) -> None:
-        assert self._async is not None
-        while len(taken) < self._size:
-            try:
-                taken.append(await anext(self._async))
-            except StopAsyncIteration:
-                return
-
-    def held(self, seconds: float) -> None:
-        """Take note of how long the loop was held for the last slice."""
-        if seconds > LONGEST_HOLD:
-            self._size = max(1, self._size // 2)
-        elif seconds < LONGEST_HOLD / 4:
-            self._size = min(LARGEST_SLICE, self._size * 2)
-
-    async def aclose(self) -> None:
-        """Close a generator that was not read to its end, so that its ``finally`` blocks run now.
-
-        What they raise becomes ``error``, unless there is one.
-        """
-        # Only a generator: a file or a cursor has a close() too, and belongs to whoever opened it.
-        try:
-            if isinstance(self._async, AsyncGenerator):
-                await self._async.aclose()
-            elif isinstance(self._sync, Generator):
-                self._sync.close()
-        except Exception as error:  # noqa: BLE001  as in next()
-            self.error = self.error or self._failed(error, 0)
-
-
-def _is_named_tuple(source: object) -> bool:
-    return isinstance(source, tuple) and hasattr(source, "_fields")
-
-
-def _beyond_this_module(trace: TracebackType | None) -> TracebackType | None:
-    """Return a source's own part of a traceback: our frames hold records, and error trackers print locals."""
-    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
-        trace = trace.tb_next
-    return trace
-
-
 class Chunker:
     """Reads a source through a stage of checks into chunks."""
 
@@ -183,8 +72,11 @@ class Chunker:
         on_problems: Callable[[list[Problem]], None],
         timer: Callable[[], float] = perf_counter,
     ) -> None:
-        """``on_problems`` is given the records held back, as they come; what it raises ends the reading."""
-        self._slices = Slices(source)
+        """``on_problems`` is given the records held back, as they come. What it raises ends the reading.
+
+        An ``InvalidRecordError`` does so where its record stands: what was full before it is handed out first.
+        """
+        self._slices = Slices(source, timer)
         self._stage = stage
         self._chunk_size = chunk_size
         self._max_bytes = max_bytes
@@ -198,6 +90,10 @@ class Chunker:
         self._rows: list[tuple[int, int]] = []
         self._waiting: list[Any] = []
         self._waiting_rows: Sequence[int] = ()
+        self._refused: InvalidRecordError | None = None
+        """Ends the reading when nothing waits any more."""
+        self._behind: tuple[list[Any], Sequence[int]] = [], ()
+        """What was read behind the record that was refused, and its rows."""
 
     @property
     def read(self) -> int:
@@ -220,13 +116,15 @@ class Chunker:
             chunk = self._fill()
             if chunk is not None:
                 return chunk
+            if self._refused is not None:
+                raise self._refused
             now = self._timer()
             if now - self._let_go_at >= LONGEST_HOLD:
                 for _ in range(_TURNS):
                     await asyncio.sleep(0)
                 now = self._timer()
                 self._let_go_at = now
-            taken = await self._slices.next()
+            taken = await self._slices.next(self._chunk_size - self._count)
             if self._slices.is_async:
                 now = self._timer()  # it may have waited for something; or not, so the loop is let go all the same
             if not taken:
@@ -241,26 +139,55 @@ class Chunker:
 
     def rest(self) -> list[Chunk]:
         """Return what was read and is in no chunk yet, when reading ended before the source did."""
-        chunks: list[Chunk] = []
         if self._slices.left:  # nothing waited when they were asked for
-            with contextlib.suppress(InvalidRecordError):  # the good ones around it are still to be settled
-                self._check(self._slices.left)
+            self._check(self._slices.left)
             self._slices.left = []
-        while self._waiting or self._count:
-            try:
-                chunk = self._fill() or (self._close() if self._count else None)
-            except InvalidRecordError:  # told of when nothing is sent any more; the next one may be good
-                continue
-            chunks.extend(filter(None, [chunk]))
-        return chunks
+        chunks: list[Chunk] = []
+        while self._waiting or self._behind[0]:
+            if not self._waiting:  # good ones behind a bad one are still to be settled
+                (self._waiting, self._waiting_rows), self._behind = self._behind, ([], ())
+            chunks.extend(filter(None, [self._fill()]))
+        return [*chunks, self._close()] if self._count else chunks
 
     def _check(self, taken: list[Any]) -> None:
         """Put the records that were just taken through the stage; what passes it waits to be encoded."""
         first = self._slices.read - len(taken) + 1
-        self._waiting, self._waiting_rows, problems = self._stage(taken, range(first, first + len(taken)))
-        del taken  # as in next()
+        staged: Staged | None
+        try:
+            staged = self._stage(taken, range(first, first + len(taken)))
+        except Exception:  # noqa: BLE001  records may have code of their own, which may raise anything
+            staged = None
+        self._waiting, self._waiting_rows, problems = staged or self._singly(taken, first)
+        del taken, staged  # as in next()
         if problems:
+            self._tell(problems)
+
+    def _singly(self, taken: list[Any], first: int) -> Staged:
+        """Put records through the stage one by one, up to the one that raises, which is the end of the source."""
+        records: list[Any] = []
+        rows: list[int] = []
+        problems: list[Problem] = []
+        for row, record in enumerate(taken, first):
+            try:
+                staged = self._stage([record], range(row, row + 1))
+            except Exception as error:  # noqa: BLE001  it is kept as the cause
+                self._slices.fail(row, theirs(error))
+                break
+            records += staged.records
+            rows += staged.rows
+            problems += staged.problems
+        return Staged(records, rows, problems)
+
+    def _tell(self, problems: list[Problem]) -> None:
+        """Tell of records held back. One that is refused ends the reading when what stands before it is out."""
+        try:
             self._on_problems(problems)
+        except InvalidRecordError as error:
+            self._refused = error.with_traceback(None)
+            place = bisect_left(self._waiting_rows, error.row)
+            behind, behind_rows = self._behind
+            self._behind = self._waiting[place:] + behind, [*self._waiting_rows[place:], *behind_rows]
+            self._waiting, self._waiting_rows = self._waiting[:place], self._waiting_rows[:place]
 
     async def aclose(self) -> None:
         """Close the source."""
@@ -312,7 +239,7 @@ class Chunker:
                 encoded = b""  # for the same reason as in next()
                 problem = Problem(self._waiting_rows[0], *fault, *plain(self._waiting[:1]))
                 self._waiting, self._waiting_rows = self._waiting[1:], self._waiting_rows[1:]
-                self._on_problems([problem])
+                self._tell([problem])
                 continue
             self._body.append(_COMMA)
             self._body += encoded

@@ -37,6 +37,11 @@ class Crew:
         if sends and self._first is None:
             self._first = worker
 
+    async def idle(self) -> None:
+        """Wait until nobody works."""
+        while busy := [worker for worker in self.tasks if not worker.done()]:
+            await asyncio.wait(busy)
+
     def _retire(self, done: asyncio.Task[None]) -> None:
         if done.cancelled() or done.exception() is None:
             self.tasks.discard(done)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from traceback import clear_frames
 from types import TracebackType
 from typing import TypeVar
 
-__all__ = ["Hidden", "hide", "unseen"]
+__all__ = ["Hidden", "hide", "theirs", "unseen"]
 
 T = TypeVar("T")
 
@@ -39,6 +40,19 @@ def unseen(call: Hidden[Callable[[], T]]) -> T:
     if raised.__suppress_context__:
         raised.__context__ = None  # "from None" hides it from the traceback, and keeps its frames all the same
     raise raised
+
+
+def theirs(error: Exception) -> Exception:
+    """Return what the caller has caught without our frames. Where there are no others, they stay, but without locals.
+
+    It is for exceptions of code that is not ours, which are to be found where they were raised.
+    """
+    caught = error.__traceback__
+    below = caught.tb_next if caught is not None else None  # the caller's own frame cannot be emptied: it still runs
+    trace = _beyond_ours(below)
+    if trace is None:
+        clear_frames(below)
+    return error.with_traceback(trace or below)
 
 
 def _beyond_ours(trace: TracebackType | None) -> TracebackType | None:

@@ -29,6 +29,7 @@ LAYERS = (
     "verdicts",
     "stopping",
     "retrying",
+    "slicing",
     "chunking",
     "limits",
     "queueing",

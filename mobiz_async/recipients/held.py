@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from mobiz_async.errors import ConfigurationError, Reason
+from mobiz_async.errors import Reason
 from mobiz_async.recipients.stages import BadRecord
 
 __all__ = ["METADATA_KEY", "Held"]
@@ -31,6 +31,8 @@ class Held:
         self._rename = dict(rename)
         self._converters: dict[type, Convert | None] = {}
         self._attributes: dict[type, dict[str, str] | None] = {}
+        self._twice: dict[type, str] = {}
+        """A class -> the field that two of its attributes are for."""
 
     @property
     def as_they_are(self) -> bool:
@@ -38,9 +40,14 @@ class Held:
         return not self._common and not self._rename
 
     def attributes(self, kind: type) -> dict[str, str] | None:
-        """Return attribute -> field of an attrs or a data class; None of others."""
+        """Return attribute -> field of an attrs or a data class; None of others, and where two are for one field."""
         if kind not in self._attributes:
-            self._attributes[kind] = _attributes(kind)
+            attributes = _attributes(kind)
+            fields = [*attributes.values()] if attributes is not None else []
+            if len(set(fields)) < len(fields):
+                self._twice[kind] = next(field for field in fields if fields.count(field) > 1)
+                attributes = None
+            self._attributes[kind] = attributes
         return self._attributes[kind]
 
     def dicts(self, records: list[Any], kinds: set[type]) -> list[dict[Any, Any] | None]:
@@ -62,9 +69,11 @@ class Held:
     def refusal(self, record: Any) -> tuple[str | None, Reason, Any]:
         """Return why there is no dict of a record: the field at fault, the reason, and the record, as a dict if can be.
 
-        The field is the name that two of them would have once they are renamed.
+        The field is the name that two of them would have once they are renamed, or that two attributes are given.
         """
         held = self._convert(record)
+        if type(record) in self._twice:
+            return self._twice[type(record)], Reason.SAME_NAME, record
         if held is None:
             known = self._converters[type(record)] is not None
             return None, Reason.NOT_ENCODABLE if known else Reason.NOT_A_RECORD, record
@@ -104,6 +113,8 @@ class Held:
         attributes = self.attributes(kind)
         if attributes is not None:
             return _by_attribute(attributes)
+        if kind in self._twice:
+            return None
         if issubclass(kind, msgspec.Struct):
             return _by_attribute(dict(zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True)))
         if issubclass(kind, tuple) and hasattr(kind, "_fields"):
@@ -135,10 +146,7 @@ def _attributes(kind: type) -> dict[str, str] | None:
         fields = dataclasses.fields(kind)
     else:
         return None
-    attributes = {field.name: field.metadata.get(METADATA_KEY, field.name) for field in fields}
-    if len(set(attributes.values())) < len(attributes):
-        raise ConfigurationError(f"two attributes of {kind.__name__} are for one field")
-    return attributes
+    return {field.name: field.metadata.get(METADATA_KEY, field.name) for field in fields}
 
 
 def _by_attribute(names: dict[str, str]) -> Convert:
@@ -148,7 +156,9 @@ def _by_attribute(names: dict[str, str]) -> Convert:
         try:
             return at_once(record)
         except AttributeError:  # one that was never set is a field that is missing
-            return {field: getattr(record, name) for name, field in names.items() if hasattr(record, name)}
+            pass
+        # Out here, so that what raises now does not carry the frames of the first try.
+        return {field: getattr(record, name) for name, field in names.items() if hasattr(record, name)}
 
     return convert
 

@@ -183,13 +183,12 @@ async def test_what_an_async_source_gave_before_it_was_broken_off_is_handed_out(
         given.set()
         await asyncio.Event().wait()
 
-    async with client_on(Network()) as client, client.bulk("1", source(), chunk_size=2) as run:
+    async with client_on(Network()) as client, client.bulk("1", source(), chunk_size=5) as run:
         await given.wait()
         run.stop()
         found = [(list(chunk.records()), chunk.outcome) async for chunk in run]
 
-    one, two, three = enumerate(rows(3), start=1)
-    assert found == [([one, two], Outcome.NOT_SENT), ([three], Outcome.NOT_SENT)]
+    assert found == [([*enumerate(rows(3), start=1)], Outcome.NOT_SENT)]
     assert run.report is not None
     assert (run.report.read, run.report.not_sent) == (4, 4)
 

@@ -13,10 +13,11 @@ from fakes import numbers, rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mobiz_async.chunking import FIRST_SLICE, LARGEST_SLICE, Chunk, Chunker, Slices
+from mobiz_async.chunking import Chunk, Chunker
 from mobiz_async.errors import Reason, SourceError
 from mobiz_async.recipients.shape import shape_stage
 from mobiz_async.recipients.stages import Problem
+from mobiz_async.slicing import FIRST_SLICE, LARGEST_SLICE, Slices
 
 
 def chunker(source: Any, *, size: int = 10_000, most: int = 1 << 22, **more: Any) -> tuple[Chunker, list[Problem]]:
@@ -321,7 +322,7 @@ async def test_slices_shrink_while_they_take_long_and_grow_again() -> None:
 
     async def sized(seconds: float, times: int) -> None:
         for _ in range(times):
-            sizes.append(len(await slices.next()))
+            sizes.append(len(await slices.next(10_000)))
             slices.held(seconds)
 
     slices = Slices(itertools.repeat("x"))

@@ -55,7 +55,7 @@ def read(records: list[Any], slices: list[int], intake: Intake, max_bytes: int =
         )
         parts = cut(records, slices)
 
-        async def taken() -> list[Any]:
+        async def taken(_room: int) -> list[Any]:
             part = next(parts, [])
             chunker._slices.read += len(part)
             return part

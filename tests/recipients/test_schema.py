@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mobiz_async.encoding import ENCODING_ERRORS, encode
-from mobiz_async.errors import ConfigurationError, Reason
+from mobiz_async.errors import Reason
 from mobiz_async.recipients.definition import definition_stage
 from mobiz_async.recipients.held import METADATA_KEY
 from mobiz_async.recipients.schema import Fitted, plain
@@ -237,11 +237,18 @@ def test_instances_with_unusual_attributes_are_records_all_the_same(name) -> Non
         assert json.loads(encode(staged.records)) == [{"Number": NUMBER, name: "x"}]
 
 
-def test_two_attributes_for_one_field_are_told_at_once() -> None:
+@pytest.mark.parametrize("fitted", [False, True])
+@pytest.mark.parametrize("rename", [None, {"cell": "Number"}])
+def test_two_attributes_for_one_field_are_two_fields_of_one_name(fitted, rename) -> None:
     kind = attrs.make_class("Twice", {"Number": attrs.field(), "cell": attrs.field(metadata={METADATA_KEY: "Number"})})
+    stage = shape_stage("Number", fitted=fitted, rename=rename)
+    good = {"Number": NUMBER}
+    stage([good], range(1, 2))
 
-    with pytest.raises(ConfigurationError, match="two attributes of Twice"):
-        shape_stage("Number")([kind("1", "2")], range(1))
+    staged = stage([good, kind("1", "2"), good], range(2, 5))
+
+    assert [(one.row, one.field, one.reason) for one in staged.problems] == [(3, "Number", Reason.SAME_NAME)]
+    assert (len(staged.records), [*staged.rows]) == (2, [2, 4])
 
 
 def test_a_schema_does_not_grow_with_the_fields_of_a_source() -> None:

@@ -1,0 +1,150 @@
+"""Any iterable of records, in slices whose size keeps the event loop from being held for long.
+
+A slice is at most 500 records, and fewer where they take long to read, check and encode, which is measured as it goes.
+
+An async source may make us wait. So it is asked for no more than there is room for at the moment: what is full goes,
+and does not wait for a record that it has no use for. And where the source does make us wait, what it gave is handed
+over after a millisecond: a bad record is told of when it comes, and not when 500 have come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+)
+from itertools import islice
+from time import perf_counter
+from types import TracebackType
+from typing import Any
+
+from mobiz_async.errors import SourceError
+
+__all__ = ["FIRST_SLICE", "LARGEST_SLICE", "LONGEST_HOLD", "Slices"]
+
+FIRST_SLICE = 250
+LARGEST_SLICE = 500
+LONGEST_HOLD = 0.001
+"""Seconds after which the loop is let go, and of a single slice before slices get smaller."""
+
+
+class Slices:
+    """Reads any iterable in slices, and adapts their size to how long the loop was held for the last one."""
+
+    def __init__(self, source: Iterable[Any] | AsyncIterable[Any], timer: Callable[[], float] = perf_counter) -> None:
+        """Take a sync or async iterable. Raises ``TypeError`` for anything else, or for a text or a mapping."""
+        if isinstance(source, (str, bytes, bytearray, Mapping)) or _is_named_tuple(source):
+            raise TypeError("records must be an iterable of records, not a single text or record")
+        self._async: AsyncIterator[Any] | None = None
+        self._sync: Iterator[Any] | None = None
+        if isinstance(source, AsyncIterable):
+            self._async = aiter(source)
+        elif isinstance(source, Iterable):
+            self._sync = iter(source)
+        else:
+            raise TypeError("records must be an iterable or an async iterable")
+        self._timer = timer
+        self._size = FIRST_SLICE
+        self.read = 0
+        """Records taken from the source so far."""
+        self.error: SourceError | None = None
+        """Set when the source raised; what it gave before is still handed over."""
+        self.left: list[Any] = []
+        """Taken from the source when the reading was cancelled, and not handed over."""
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the source may suspend while it is read."""
+        return self._async is not None
+
+    async def next(self, room: int) -> list[Any]:
+        """Return the next slice; an empty one is the end. A source that raises ends early, with ``error`` set.
+
+        An async source is asked for ``room`` records at most.
+        """
+        taken: list[Any] = []
+        if self.error is not None:
+            return taken
+        try:
+            if self._sync is not None:
+                # extend() keeps what the source gave before it raised.
+                taken.extend(islice(self._sync, self._size))
+            else:
+                await self._take_async(taken, min(self._size, room))
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                self.left = taken
+                raise
+            # Nobody cancelled this task: it is what the source waited for that was cancelled.
+            self.error = self._failed(error, len(taken))
+        except Exception as error:  # noqa: BLE001  a source may raise anything; it is kept as the cause
+            self.error = self._failed(error, len(taken))
+        finally:
+            self.read += len(taken)
+        return taken
+
+    def _failed(self, error: BaseException, taken: int) -> SourceError:
+        failure = SourceError(self.read + taken + 1, type(error).__name__)
+        failure.__cause__ = error.with_traceback(_beyond_this_module(error.__traceback__))
+        return failure
+
+    def fail(self, row: int, error: Exception) -> None:
+        """End the source before the record of ``row``, which it gave, and which raised when it was looked at."""
+        self.read = row - 1
+        self.error = SourceError(row, type(error).__name__)
+        self.error.__cause__ = error
+
+    async def _take_async(self, taken: list[Any], most: int) -> None:
+        assert self._async is not None
+        waited: list[bool] = []  # until the loop runs, which it does when the source waits
+        began = self._timer()
+        flag = asyncio.get_running_loop().call_soon(waited.append, True)
+        try:
+            for _ in range(most):
+                taken.append(await anext(self._async))
+                if waited and self._timer() - began >= LONGEST_HOLD:
+                    return
+        except StopAsyncIteration:
+            return
+        finally:
+            flag.cancel()
+
+    def held(self, seconds: float) -> None:
+        """Take note of how long the loop was held for the last slice."""
+        if seconds > LONGEST_HOLD:
+            self._size = max(1, self._size // 2)
+        elif seconds < LONGEST_HOLD / 4:
+            self._size = min(LARGEST_SLICE, self._size * 2)
+
+    async def aclose(self) -> None:
+        """Close a generator that was not read to its end, so that its ``finally`` blocks run now.
+
+        What they raise becomes ``error``, unless there is one.
+        """
+        # Only a generator: a file or a cursor has a close() too, and belongs to whoever opened it.
+        try:
+            if isinstance(self._async, AsyncGenerator):
+                await self._async.aclose()
+            elif isinstance(self._sync, Generator):
+                self._sync.close()
+        except Exception as error:  # noqa: BLE001  as in next()
+            self.error = self.error or self._failed(error, 0)
+
+
+def _is_named_tuple(source: object) -> bool:
+    return isinstance(source, tuple) and hasattr(source, "_fields")
+
+
+def _beyond_this_module(trace: TracebackType | None) -> TracebackType | None:
+    """Return a source's own part of a traceback: our frames hold records, and error trackers print locals."""
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    return trace
