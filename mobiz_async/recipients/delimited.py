@@ -21,6 +21,7 @@ from mobiz_async.recipients.tables import (
     TableOptions,
     checked_header,
     dropped_columns,
+    may_be_ruined,
     raw_column,
     unmended,
 )
@@ -32,8 +33,6 @@ _SEPARATOR_LINE = re.compile(rb"sep=([\x01-\x09\x20-\x7e])(?:\r\n?|\n)", re.IGNO
 """What Excel writes before the header where the list separator is not the comma."""
 _SNIFFED_ROWS = 20
 _LINE_END = re.compile(r"\r\n?|\n")
-_RUINS = re.compile(r"[eE][+0-9]|#").search
-"""What a column in which ``RUINED`` might match has somewhere."""
 
 
 def open_delimited(name: str, blocks: Iterator[bytes], options: TableOptions) -> Table:
@@ -267,7 +266,7 @@ class _Reader:
     def _may_be_ruined(self, made: list[dict[str, str]]) -> bool:
         for _, field in self._phones:
             column = "\n".join([record[field] for record in made])
-            if ("E" in column or "e" in column or "#" in column) and _RUINS(column):
+            if may_be_ruined(column):
                 return True
         return False
 

@@ -27,6 +27,7 @@ from mobiz_async.recipients.tables import (
     TableOptions,
     as_phone,
     dropped_columns,
+    may_be_ruined,
     template_problem,
     unmade,
     unmended,
@@ -87,11 +88,11 @@ class _Reader:
         found = self._without_reject_columns(found)
         try:
             made = self._build(found) if self._sources else found
-            for field in self._phones:
-                "".join([record[field] for record in made])  # refuses what is not text
+            # Joining refuses what is not text.
+            ruined = any(may_be_ruined("\n".join([record[field] for record in made])) for field in self._phones)
         except (KeyError, TypeError):
-            return [self._one(record) for record in found]
-        return made
+            ruined = True
+        return [self._one(record) for record in found] if ruined else made
 
     def _without_reject_columns(self, found: list[Any]) -> list[Any]:
         if self._drop is None and (first := next((one for one in found if isinstance(one, dict)), None)) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from mobiz_async.recipients.columns import (
     nameable,
 )
 from mobiz_async.recipients.files import SourceFileError
-from mobiz_async.recipients.phones import PhoneNumberError, to_text
+from mobiz_async.recipients.phones import RUINED, PhoneNumberError, to_text
 from mobiz_async.recipients.stages import BadRecord
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "as_phone",
     "checked_header",
     "dropped_columns",
+    "may_be_ruined",
     "raw_column",
     "template_problem",
     "unmade",
@@ -118,10 +120,23 @@ def unmade(bad: BadRecord, fields: Mapping[str, Any], row: Mapping[str, Any]) ->
     return attrs.evolve(bad, cells={**fields, RAW_COLUMN: whole})
 
 
+_RUINS = re.compile(r"[eE][+0-9]|#").search
+
+
+def may_be_ruined(numbers: str) -> bool:
+    """Return whether a spreadsheet may have ruined one of ``numbers``, joined: then each is to be looked at.
+
+    It is asked of every slice, and so is quick where there are but numbers.
+    """
+    return ("E" in numbers or "e" in numbers or "#" in numbers) and _RUINS(numbers) is not None
+
+
 def as_phone(field: str, value: object) -> str | BadRecord | None:
     """Return the number in a typed cell as text; None stays None."""
     if value is None:
         return None
+    if isinstance(value, str) and RUINED.fullmatch(value.strip()):
+        return BadRecord(field, Reason.RUINED)
     try:
         return to_text(value)
     except PhoneNumberError as error:

@@ -20,7 +20,15 @@ from mobiz_async.recipients.columns import (
     build_from_rows,
 )
 from mobiz_async.recipients.stages import BadRecord
-from mobiz_async.recipients.tables import TableOptions, as_phone, raw_column, template_problem, unmade, unmended
+from mobiz_async.recipients.tables import (
+    TableOptions,
+    as_phone,
+    may_be_ruined,
+    raw_column,
+    template_problem,
+    unmade,
+    unmended,
+)
 
 __all__ = ["Maker", "NoValue", "plain", "shown"]
 
@@ -64,6 +72,9 @@ class Maker:
     def made(self, rows: Sequence[Sequence[Any]]) -> list[Any]:
         """Return a record, or a ``BadRecord``, for each row."""
         made = [self._row(row) for row in rows]
+        for place, field in self._phones.items():
+            if _may_be_ruined([row[place] for row in rows]):
+                made = [self._unless_ruined(row, place, field) for row in made]
         bad = [place for place, row in enumerate(made) if isinstance(row, BadRecord)]
         good = [row for row in made if not isinstance(row, BadRecord)]
         try:
@@ -73,6 +84,12 @@ class Maker:
         for place in bad:
             records.insert(place, made[place])
         return records
+
+    def _unless_ruined(self, row: list[Any] | BadRecord, place: int, field: str) -> list[Any] | BadRecord:
+        if isinstance(row, BadRecord):
+            return row
+        number = as_phone(field, row[place])
+        return attrs.evolve(number, cells=self.fields_of(row)) if isinstance(number, BadRecord) else row
 
     def _row(self, row: Sequence[Any]) -> list[Any] | BadRecord:
         cells = list(row)
@@ -123,6 +140,13 @@ class Maker:
         by_column = self._by_column(cells)
         there = [source for source in self._sources if template_problem(source, by_column) is None]
         return build_from_mappings(there)([by_column])[0]
+
+
+def _may_be_ruined(numbers: list[Any]) -> bool:
+    try:
+        return may_be_ruined("\n".join(numbers))
+    except TypeError:  # there are typed ones among them
+        return may_be_ruined("\n".join([number for number in numbers if isinstance(number, str)]))
 
 
 def _whole(value: object) -> object:
