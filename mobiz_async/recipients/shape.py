@@ -27,8 +27,6 @@ __all__ = ["METADATA_KEY", "shape_stage"]
 _values = dict.values
 _EMPTY = frozenset({"", None, False, True})
 """What is no number. (0 and 1 are equal to two of them; the closer look that follows knows them apart.)"""
-_NUMBERS = (str, int, float, Decimal)
-"""Kinds that the number may be of; subclasses too."""
 
 
 def shape_stage(
@@ -40,7 +38,7 @@ def shape_stage(
 ) -> Stage:
     """Return the stage that makes records into dicts and refuses what JSON would garble.
 
-    ``number_field`` must be present in each record, not empty, and text or a number (None: not asked for, as with
+    ``number_field`` must be present in each record, not empty, and text or a whole number (None: not asked for, as with
     triggers, whose columns the engagement names). A field that is ``msgspec.UNSET`` is not there. ``common`` holds
     fields for every record, which its own fields override. ``rename`` maps names the records use to names the API is to
     see; a record that would have two fields of one name is refused.
@@ -121,11 +119,18 @@ def _all_good(records: list[dict[Any, Any]], kinds: set[type], number_field: str
             return False
     except (TypeError, KeyError, UnicodeEncodeError):
         return False
-    return float not in kinds or _all_finite(records, fields)
+    if float not in kinds:
+        return True
+    return _all_finite(records, fields) and (number_field is None or _all_whole(records, number_field))
 
 
 def _all_finite(records: Iterable[Mapping[str, Any]], fields: Iterable[str]) -> bool:
     return all(_finite(record, fields) for record in records)
+
+
+def _all_whole(records: Iterable[Mapping[str, Any]], number_field: str) -> bool:
+    numbers = list(map(itemgetter(number_field), records))
+    return float not in set(map(type, numbers)) or all(one.is_integer() for one in numbers if type(one) is float)
 
 
 def _finite(record: Mapping[str, Any], fields: Iterable[str]) -> bool:
@@ -143,6 +148,16 @@ def _diagnose(record: dict[Any, Any], number_field: str | None) -> tuple[str | N
     if number is None or isinstance(number, bool) or (isinstance(number, str) and not number):
         return number_field, Reason.EMPTY
     fault = fault_of(record)
-    if fault is None and not isinstance(number, _NUMBERS):
+    if fault is None and not _may_be_dialled(number):
         return number_field, Reason.NOT_A_NUMBER
     return fault
+
+
+def _may_be_dialled(number: object) -> bool:
+    """Return whether it is text, or a whole number of some kind; finite it is known to be."""
+    match number:
+        case float():
+            return number.is_integer()
+        case Decimal():
+            return number == number.to_integral_value()
+    return isinstance(number, (str, int))
