@@ -115,21 +115,19 @@ def _all_good(records: list[dict[Any, Any]], kinds: set[type], number_field: str
     try:
         fields = set().union(*records)
         "".join(fields).encode()  # which refuses anything that is not text, and half a surrogate pair
-        if number_field is not None and not _EMPTY.isdisjoint(map(itemgetter(number_field), records)):
+        numbers = [] if number_field is None else list(map(itemgetter(number_field), records))
+        if not _EMPTY.isdisjoint(numbers):
             return False
     except (TypeError, KeyError, UnicodeEncodeError):
         return False
-    if float not in kinds:
-        return True
-    return _all_finite(records, fields) and (number_field is None or _all_whole(records, number_field))
+    return float not in kinds or (_all_finite(records, fields) and _all_whole(numbers))
 
 
 def _all_finite(records: Iterable[Mapping[str, Any]], fields: Iterable[str]) -> bool:
     return all(_finite(record, fields) for record in records)
 
 
-def _all_whole(records: Iterable[Mapping[str, Any]], number_field: str) -> bool:
-    numbers = list(map(itemgetter(number_field), records))
+def _all_whole(numbers: Sequence[Any]) -> bool:
     return float not in set(map(type, numbers)) or all(one.is_integer() for one in numbers if type(one) is float)
 
 
