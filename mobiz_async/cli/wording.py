@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from mobiz_async.errors import ConfigurationError, MobizError, SourceError
+from mobiz_async.errors import ConfigurationError, ConnectError, MobizError, SourceError
 from mobiz_async.recipients.files import SourceFileError
 
 __all__ = ["OPTIONS", "words_of"]
@@ -43,11 +44,17 @@ OPTIONS: Mapping[str, str] = MappingProxyType(
 
 
 def words_of(error: MobizError) -> str:
-    """Return what to say of ``error``; of a source that failed, what its own kind of error says as well."""
+    """Return what to say of ``error``.
+
+    Of a source that failed, what its own kind of error says as well; where no connection could be made, where to, if it
+    is not to the vendor: the sandbox that was there may be gone.
+    """
     if isinstance(error, SourceError) and isinstance(error.__cause__, SourceFileError):
         return str(error.__cause__)  # which names the record too
     if isinstance(error, SourceError) and isinstance(error.__cause__, MobizError):
         return f"{error}: {error.__cause__}"
     if isinstance(error, ConfigurationError) and error.setting is not None:
         return f"{error.variable or OPTIONS.get(error.setting, error.setting)} {error.what}"
+    if isinstance(error, ConnectError) and (address := os.environ.get("MOBIZ_BASE_URL")):
+        return f"{error}; MOBIZ_BASE_URL is {address}"
     return str(error)

@@ -118,7 +118,7 @@ def check_region(region: str) -> None:
     else:
         if region in phonenumbers.SUPPORTED_REGIONS:
             return
-    raise ConfigurationError(f"no region {region!r}: two capital letters are wanted, such as 'ZA'")
+    raise ConfigurationError(f"no region {region!r}: the two capital letters of ISO 3166 are wanted: 'ZA', 'GB'")
 
 
 def _visible(text: str) -> str:

@@ -171,6 +171,8 @@ def test_a_file_without_records_is_a_success_without_requests(cli, served, file)
     [
         ([], "where to? --list ID, or --new-list NAME"),
         (["--list", "1", "--new-list", "Spring"], "exclude each other"),
+        (["--list", ""], "must not be empty"),
+        (["--new-list", ""], "must not be empty"),
         (["--list", "1", "--mobile-only"], "--mobile-only needs --region"),
         (["--list", "1", "--suppress-column", "cell"], "--suppress-column needs --suppress"),
         (["--list", "1", "--chunk-size", "0"], "error: --chunk-size must be 1 to 10,000"),
@@ -178,7 +180,6 @@ def test_a_file_without_records_is_a_success_without_requests(cli, served, file)
         (["--list", "1", "--map", "Number"], "FIELD=COLUMN"),
         (["--list", "1", "--map", "Number=nobody"], "there is no column 'nobody'"),
         (["--list", "1", "--deadline", "soon"], "90s, 30m, 2h"),
-        (["--list", ""], "the list id is empty"),
         (["--list", "1", "--number-field", "Cell"], "no column gives the field 'Cell'; there are: Number"),
         (["--list", "1", "--api-key=SENTINEL"], "No such option"),
     ],

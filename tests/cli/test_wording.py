@@ -12,7 +12,7 @@ import pytest
 from mobiz_async.cli.app import mobiz
 from mobiz_async.cli.wording import OPTIONS, words_of
 from mobiz_async.client import MobizClient
-from mobiz_async.errors import ConfigurationError, MobizError, SourceError
+from mobiz_async.errors import ConfigurationError, ConnectError, MobizError, SourceError
 from mobiz_async.options import BulkOptions
 from mobiz_async.recipients import load_suppression, open_recipients, preview
 
@@ -123,6 +123,17 @@ def test_of_a_file_that_cannot_be_read_further_it_is_told_where_and_why(cli, ser
 
     said = "byte 15 of its line is not UTF-8; if the file is in another encoding, name it: Excel often writes cp1252"
     assert (ended.code, ended.err) == (2, f"error: {path}, record 1: {said}\n")
+
+
+@pytest.mark.parametrize(
+    ("address", "said"), [("http://127.0.0.1:9", "; MOBIZ_BASE_URL is http://127.0.0.1:9"), ("", "")]
+)
+def test_an_address_that_cannot_be_reached_is_told_where_it_is_not_the_vendors(
+    monkeypatch: pytest.MonkeyPatch, address: str, said: str
+) -> None:
+    monkeypatch.setenv("MOBIZ_BASE_URL", address)
+
+    assert words_of(ConnectError("not sent")) == f"not sent{said}"
 
 
 @pytest.mark.parametrize(
