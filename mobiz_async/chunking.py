@@ -76,7 +76,7 @@ class Chunker:
 
         An ``InvalidRecordError`` does so where its record stands: what was full before it is handed out first.
         """
-        self._slices = Slices(source, timer)
+        self._slices = Slices(source)
         self._stage = stage
         self._chunk_size = chunk_size
         self._max_bytes = max_bytes

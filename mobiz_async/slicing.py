@@ -14,14 +14,12 @@ from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
-    Callable,
     Generator,
     Iterable,
     Iterator,
     Mapping,
 )
 from itertools import islice
-from time import perf_counter
 from types import TracebackType
 from typing import Any
 
@@ -38,7 +36,7 @@ LONGEST_HOLD = 0.001
 class Slices:
     """Reads any iterable in slices, and adapts their size to how long the loop was held for the last one."""
 
-    def __init__(self, source: Iterable[Any] | AsyncIterable[Any], timer: Callable[[], float] = perf_counter) -> None:
+    def __init__(self, source: Iterable[Any] | AsyncIterable[Any]) -> None:
         """Take a sync or async iterable. Raises ``TypeError`` for anything else, or for a text or a mapping."""
         if isinstance(source, (str, bytes, bytearray, Mapping)) or _is_named_tuple(source):
             raise TypeError("records must be an iterable of records, not a single text or record")
@@ -50,7 +48,6 @@ class Slices:
             self._sync = iter(source)
         else:
             raise TypeError("records must be an iterable or an async iterable")
-        self._timer = timer
         self._size = FIRST_SLICE
         self.read = 0
         """Records taken from the source so far."""
@@ -104,18 +101,17 @@ class Slices:
 
     async def _take_async(self, taken: list[Any], most: int) -> None:
         assert self._async is not None
-        waited: list[bool] = []  # until the loop runs, which it does when the source waits
-        began = self._timer()
-        flag = asyncio.get_running_loop().call_soon(waited.append, True)
+        waited: list[bool] = []  # until the loop finds that it is time, so no clock is asked for each record
+        alarm = asyncio.get_running_loop().call_later(LONGEST_HOLD, waited.append, True)
         try:
             for _ in range(most):
                 taken.append(await anext(self._async))
-                if waited and self._timer() - began >= LONGEST_HOLD:
+                if waited:
                     return
         except StopAsyncIteration:
             return
         finally:
-            flag.cancel()
+            alarm.cancel()
 
     def held(self, seconds: float) -> None:
         """Take note of how long the loop was held for the last slice."""

@@ -13,8 +13,9 @@ from fakes import numbers, rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mobiz_async import slicing
 from mobiz_async.chunking import Chunk, Chunker
-from mobiz_async.errors import Reason, SourceError
+from mobiz_async.errors import InvalidRecordError, Reason, SourceError
 from mobiz_async.recipients.shape import shape_stage
 from mobiz_async.recipients.stages import Problem
 from mobiz_async.slicing import FIRST_SLICE, LARGEST_SLICE, Slices
@@ -159,6 +160,53 @@ def test_the_chunks_of_a_source_depend_on_nothing_but_its_records(lengths, size:
         assert [b"[" + b",".join(one) + b"]" for one in expected] == [bytes(chunk.body) for chunk in chunks]
 
 
+BAD: tuple[Any, ...] = (None, {"Number": "\ud83d"}, {"Number": "27", "M": "x" * 300})
+
+
+@settings(max_examples=120)
+@given(
+    st.lists(st.integers(0, 60), max_size=30),
+    st.lists(st.tuples(st.integers(0, 30), st.sampled_from(BAD)), min_size=1, max_size=3),
+    st.integers(1, 7),
+    st.integers(40, 200),
+    st.integers(1, 40),
+    st.sampled_from([list, agen]),
+)
+def test_a_record_that_is_refused_ends_the_chunks_where_it_stands(lengths, bad, size, most, sliced, kind) -> None:
+    """What was full before the first of them is handed out; nothing is lost of the rest, and no slice shows."""
+    good = [{"Number": number, "M": "x" * length} for number, length in zip(numbers(99), lengths, strict=False)]
+    good = [record for record in good if len(json.dumps(record, separators=(",", ":"))) + 2 <= most]
+    records: list[Any] = list(good)
+    for place, record in bad:
+        records.insert(place, record)
+    first = next(place for place, record in enumerate(records) if record not in good)
+
+    async def read() -> tuple[list[Chunk], InvalidRecordError, list[Chunk]]:
+        reader = Chunker(kind(records), shape_stage("Number"), chunk_size=size, max_bytes=most, on_problems=refuse)
+        reader._slices._size = sliced
+        reader._slices.held = lambda seconds: None  # type: ignore[method-assign]  # what the clock decides otherwise
+        chunks = []
+        try:
+            while (chunk := await reader.next()) is not None:
+                chunks.append(chunk)
+        except InvalidRecordError as error:
+            rest = reader.rest()
+            assert sent([*chunks, *rest]) == [record for record in records[: reader.read] if record in good]
+            return chunks, error, rest
+        raise AssertionError("nothing was refused")
+
+    chunks, error, rest = asyncio.run(read())
+    full, _ = asyncio.run(drained(records[:first], size=size, most=most))
+    open_ = len(full[-1:]) and full[-1].count < size  # of the last one only the end of the source says that it is full
+
+    assert (error.row, sent(chunks)) == (first + 1, sent(full[:-1] if open_ else full))
+    assert [chunk.index for chunk in [*chunks, *rest]] == [*range(len(chunks) + len(rest))]
+
+
+def refuse(problems: list[Problem]) -> None:
+    raise problems[0].error()
+
+
 # Sources that misbehave
 
 
@@ -281,9 +329,6 @@ async def test_a_plain_iterable_needs_no_closing() -> None:
 
 
 async def test_what_is_raised_about_a_record_ends_the_reading() -> None:
-    def refuse(problems: list[Problem]) -> None:
-        raise problems[0].error()
-
     reader = Chunker([None], shape_stage("Number"), chunk_size=1, max_bytes=100, on_problems=refuse)
 
     with pytest.raises(Exception, match="record 1"):
@@ -331,6 +376,51 @@ async def test_slices_shrink_while_they_take_long_and_grow_again() -> None:
     await sized(0.0, 10)
 
     assert (sizes[0], sizes[-1]) == (FIRST_SLICE, LARGEST_SLICE)
+
+
+async def test_an_async_source_is_asked_for_no_more_than_there_is_room_for() -> None:
+    """It may keep us waiting for the next one, while a full chunk could go."""
+    asked = 0
+
+    async def source() -> AsyncIterator[Any]:
+        nonlocal asked
+        for record in rows(1_000):
+            asked += 1
+            yield record
+
+    reader, _ = chunker(source(), size=10)
+    seen = []
+    for _ in range(3):
+        await reader.next()
+        seen.append(asked)
+
+    assert seen == [10, 20, 30]
+
+
+async def test_what_a_slow_source_gave_is_looked_at_before_a_slice_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bad record is told of when it comes, and not when the next five hundred have come."""
+    monkeypatch.setattr(slicing, "LONGEST_HOLD", 0.0)
+    told = asyncio.Event()
+
+    async def source() -> AsyncIterator[Any]:
+        for _ in range(5):
+            await asyncio.sleep(0)
+        yield None
+        await asyncio.Event().wait()
+
+    reader = Chunker(source(), shape_stage("Number"), chunk_size=1_000, max_bytes=100, on_problems=lambda _: told.set())
+    task = asyncio.create_task(reader.next())
+    await asyncio.wait_for(told.wait(), 10)
+    task.cancel()
+    await asyncio.wait([task])
+
+    assert reader.read == 1
+
+
+async def test_a_fast_async_source_fills_its_slices() -> None:
+    slices = Slices(agen(rows(1_000)))
+
+    assert [len(await slices.next(10_000)) for _ in range(2)] == [FIRST_SLICE, FIRST_SLICE]
 
 
 def test_a_chunk_shows_no_record() -> None:

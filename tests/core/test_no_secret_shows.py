@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import operator
 import pickle
 import traceback
 import warnings
@@ -406,6 +407,52 @@ async def test_no_recipient_shows_when_the_source_raises(watch: Watch, operation
     assert isinstance(error, SourceError)
     assert isinstance(error.__cause__, ValueError)
     assert_free(everything_about(error) + watch.written(), of=(*KEYS, NUMBER, MESSAGE))
+
+
+@attrs.define(repr=False)
+class Detached:
+    """A record whose fields are fetched when they are looked at, and can be no more."""
+
+    Number: Any
+    Message: Any = MESSAGE
+
+    def __getattr__(self, name: str) -> Any:
+        raise LookupError("detached")
+
+
+def detached() -> Detached:
+    record = Detached(NUMBER)
+    del record.Number
+    return record
+
+
+@pytest.mark.parametrize("before", [0, 300])
+@pytest.mark.parametrize("operation", ["send_bulk", "append", "trigger_many"])
+async def test_no_recipient_shows_when_a_record_raises(watch: Watch, operation: str, before: int) -> None:
+    """As where the source does: of the frames of the cause those stay that are not ours."""
+    records = [*(Detached(NUMBER) for _ in range(before)), detached()]
+    async with client_of("http://127.0.0.1:9", retry=RetryPolicy(max_attempts=1)) as client:
+        _, error = await outcome_of(getattr(client, operation)("1", records))
+
+    assert isinstance(error, SourceError)
+    assert error.__cause__ is not None
+    assert [frame.name for frame in traceback.extract_tb(error.__cause__.__traceback__)] == ["__getattr__"]
+    assert_free(everything_about(error) + watch.written(), of=(*KEYS, NUMBER, MESSAGE))
+
+
+async def test_no_recipient_shows_when_a_record_raises_without_frames_of_its_own(watch: Watch) -> None:
+    """One that is made in C, say. Then ours tell where it was, and hold nothing."""
+
+    class Row(dict[str, Any]):
+        keys = property(operator.itemgetter(0))  # called with the record, which has no such field
+
+    async with client_of("http://127.0.0.1:9") as client:
+        _, error = await outcome_of(client.send_bulk("1", [{"Number": NUMBER}, Row({"Number": NUMBER})]))
+
+    assert isinstance(error, SourceError)
+    assert error.__cause__ is not None
+    assert traceback.extract_tb(error.__cause__.__traceback__)
+    assert_free(everything_about(error) + watch.written(), of=(*KEYS, NUMBER))
 
 
 def test_the_looking_itself_finds_what_is_there() -> None:
