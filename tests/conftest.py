@@ -22,7 +22,7 @@ settings.load_profile("unhurried")
 @pytest.fixture(autouse=True)
 def no_keys_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test may depend on keys that happen to be set where it runs."""
-    for name in ("MOBIZ_API_KEY", "MOBIZ_SUBSCRIPTION_KEY", "MOBIZ_USERNAME", "MOBIZ_BASE_URL"):
+    for name in ("MOBIZ_API_KEY", "MOBIZ_SUBSCRIPTION_KEY", "MOBIZ_USERNAME", "MOBIZ_BASE_URL", "MOBIZ_ALLOW_INSECURE"):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -14,17 +14,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from public import PUBLIC
 
 import mobiz_async
 
-PUBLIC = (
-    "mobiz_async",
-    "mobiz_async.errors",
-    "mobiz_async.journal",
-    "mobiz_async.recipients",
-    "mobiz_async.sandbox",
-    "mobiz_async.testing",
-)
 ROOT = Path(mobiz_async.__file__).parent
 EXTRAS = (
     "click",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import re
 import sys
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from chunk_life import draw
 from docutils import nodes
 from docutils.parsers.rst import Directive
+from public import public_modules
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -18,17 +18,6 @@ from sphinx.errors import PycodeError
 from sphinx.pycode import ModuleAnalyzer
 
 from mobiz_async.journal import LIFE
-
-PUBLIC = (
-    "mobiz_async",
-    "mobiz_async.journal",
-    "mobiz_async.recipients",
-    "mobiz_async.sandbox",
-    "mobiz_async.testing",
-    "mobiz_async.recipients.phones",
-    "mobiz_async.recipients.segments",
-    "mobiz_async.recipients.columns",
-)
 
 _HIDDEN = re.compile(r"^<!-- .*?-->$\n?", re.MULTILINE | re.DOTALL)
 
@@ -55,11 +44,10 @@ def link_public_name(
     target: str = node["reftarget"]
     inside, _, name = target.rpartition(".")
     wanted = _held_by(inside, name)
-    for module in PUBLIC:
-        public = importlib.import_module(module)
-        if name in getattr(public, "__all__", ()) and wanted in (None, getattr(public, name)):
+    for module in public_modules():
+        if name in getattr(module, "__all__", ()) and wanted in (None, getattr(module, name)):
             domain: Any = env.get_domain("py")
-            entry = domain.objects.get(f"{module}.{name}")
+            entry = domain.objects.get(f"{module.__name__}.{name}")
             if entry is not None:
                 return _reference(app, entry, node, content)
     return None

@@ -3,10 +3,6 @@ from pathlib import Path
 
 import pytest
 
-# What builds the documentation is tested with it.
-DOCS = Path(__file__).parents[2] / "docs"
-sys.path[:0] = [str(DOCS), str(DOCS / "_ext")]
-
 
 @pytest.fixture
 def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -15,18 +15,12 @@ from typing import Any
 import attrs
 import pytest
 from docs_pages import DOCS
+from public import PUBLIC
 
 import mobiz_async
 import mobiz_async.integrations
 from mobiz_async import errors
 
-PUBLIC = (
-    "mobiz_async",
-    "mobiz_async.journal",
-    "mobiz_async.recipients",
-    "mobiz_async.sandbox",
-    "mobiz_async.testing",
-)
 ADAPTERS = [
     f"mobiz_async.integrations.{info.name}"
     for info in pkgutil.iter_modules(mobiz_async.integrations.__path__)
