@@ -52,28 +52,17 @@ async def client_on() -> AsyncIterator[Any]:
         await client.aclose(timeout=0.0)
 
 
-@pytest.mark.parametrize("call", CALLS)
-async def test_who_waits_to_go_again_is_told_that_nothing_was_sent(client_on: Any, call: str) -> None:
-    fake = FakeTransport([throttled(3000)])
-    client, clock = client_on(fake)
-    task = asyncio.create_task(CALLS[call](client))
-    await clock.settle()
-    await client.aclose(timeout=0.0)
-
-    assert task.done()
-    with pytest.raises(NotSentError, match="closed before it was sent"):
-        await task
-    assert (len(fake.requests), clock.sleepers, client._deliverer.pacer.in_flight) == (1, 0, 0)
-
-
+@pytest.mark.parametrize("paused", [True, False], ids=["for the client's pause", "to go again"])
 @pytest.mark.parametrize("policy", [RetryPolicy(), RetryPolicy(deadline=9000.0)], ids=["no deadline", "deadline"])
 @pytest.mark.parametrize("call", CALLS)
-async def test_who_waits_for_the_clients_pause_is_told_that_nothing_was_sent(
-    client_on: Any, call: str, policy: RetryPolicy
+async def test_who_waits_is_told_that_nothing_was_sent(
+    client_on: Any, call: str, policy: RetryPolicy, *, paused: bool
 ) -> None:
-    fake = FakeTransport()
+    fake = FakeTransport([throttled(3000)])
     client, clock = client_on(fake, retry=policy)
-    client._deliverer.pacer.pause(3000)
+    pacer = client._deliverer.pacer
+    if paused:
+        pacer.pause(3000)
     task = asyncio.create_task(CALLS[call](client))
     await clock.settle()
     await client.aclose(timeout=0.0)
@@ -81,7 +70,7 @@ async def test_who_waits_for_the_clients_pause_is_told_that_nothing_was_sent(
     assert task.done()
     with pytest.raises(NotSentError, match="closed before it was sent"):
         await task
-    assert (len(fake.requests), client._deliverer.pacer.waiting) == (0, 0)
+    assert (len(fake.requests), pacer.in_flight, pacer.waiting) == (int(not paused), 0, 0)
 
 
 async def test_who_was_on_the_way_and_who_waited_have_their_answers_when_the_close_is_over(client_on: Any) -> None:
