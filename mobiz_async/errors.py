@@ -1,7 +1,7 @@
 """The exceptions of mobiz_async, branched by what the caller should do about them.
 
     MobizError
-    ├── ConfigurationError        mend the settings; nothing was sent, but for what its report says
+    ├── ConfigurationError        mend the settings; nothing was sent
     ├── InvalidRecordError        mend the record (row, field, reason); it was not sent
     ├── SourceError               the iterable of records raised; mend it and go on from its row
     ├── SourceChangedError        the source differs from what the journal saw; nothing sent after it
@@ -111,8 +111,6 @@ def _restore(kind: type[MobizError], args: tuple[object, ...]) -> MobizError:
 class ConfigurationError(MobizError):
     """A setting is missing or contradicts another, or an extra is not installed; raised before anything is sent.
 
-    Only where a class of records that comes late in a source cannot be used has something gone; ``report`` says what.
-
     ``setting`` is the keyword at fault, ``variable`` the environment variable that it may come from instead, ``what``
     is wrong with it. Each of the former two is None where there is no single one; the message is all three.
     """
@@ -147,9 +145,9 @@ class InvalidRecordError(MobizError):
 
 
 class SourceError(MobizError):
-    """The iterable of records raised; ``row`` is the record that it failed to give, from 1.
+    """The iterable of records raised, or one of its records when it was read; ``row`` is that record's, from 1.
 
-    ``__cause__`` is the source's own exception, as it was raised.
+    ``__cause__`` is the exception of the source's own code, or the record's, as it was raised.
     """
 
     def __init__(self, row: int, kind: str) -> None:

@@ -141,7 +141,7 @@ class OnInvalid(enum.StrEnum):
     """What a bulk run does about a record that cannot be sent."""
 
     RAISE = "raise"
-    """End the run with an ``InvalidRecordError``, after finishing what is in flight."""
+    """End the run with an ``InvalidRecordError``, when the chunks that were full before it are settled."""
     SKIP = "skip"
     """Count it in ``skipped`` with its reason, and go on."""
 
