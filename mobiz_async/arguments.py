@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import AsyncIterable, Iterable
+from functools import partial
 from typing import Any
 
 from mobiz_async.chunking import MAX_CHUNK_BYTES, Chunker
@@ -16,7 +17,7 @@ from mobiz_async.recipients.intake import Intake
 from mobiz_async.recipients.shape import shape_stage
 from mobiz_async.recipients.sources import Recipients
 from mobiz_async.recipients.stages import Problem
-from mobiz_async.unseen import Hidden
+from mobiz_async.unseen import Hidden, hide, unseen
 
 __all__ = ["Records", "append_chunker", "as_list", "as_secret", "batch_chunker", "intake_of", "key_of", "one_record"]
 
@@ -78,14 +79,16 @@ def one_record(held: Hidden[Any]) -> bytes:
             return encode(fields)
         except ENCODING_ERRORS:
             pass  # what is wrong with it, or whether anything is, is found out below
-    staged = _shape_one([fields], range(1, 2))
+    shape = hide(partial(_shape_one, [fields], range(1, 2)))
+    del fields  # an exception carries this frame, and error trackers print its locals
+    staged = unseen(shape)  # an object may have code of its own, which may raise anything
     reason, field = Reason.NOT_ENCODABLE, None
     if staged.problems:
         reason, field = staged.problems[0].reason, staged.problems[0].field
     else:
         with contextlib.suppress(*ENCODING_ERRORS):
             return encode(staged.records[0])
-    del fields, staged  # an exception carries this frame, and error trackers print its locals
+    del staged  # as above
     raise InvalidRecordError(1, field, reason)
 
 

@@ -419,6 +419,9 @@ class Detached:
     def __getattr__(self, name: str) -> Any:
         raise LookupError("detached")
 
+    def __repr__(self) -> str:
+        return f"{NUMBER} {MESSAGE}"
+
 
 def detached() -> Detached:
     record = Detached(NUMBER)
@@ -437,6 +440,20 @@ async def test_no_recipient_shows_when_a_record_raises(watch: Watch, operation: 
     assert isinstance(error, SourceError)
     assert error.__cause__ is not None
     assert [frame.name for frame in traceback.extract_tb(error.__cause__.__traceback__)] == ["__getattr__"]
+    assert_free(everything_about(error) + watch.written(), of=(*KEYS, NUMBER, MESSAGE))
+
+
+@pytest.mark.parametrize("operation", ["trigger", "coalesce"])
+async def test_no_recipient_shows_when_a_trigger_raises(watch: Watch, operation: str) -> None:
+    """There is no row to name and nothing has gone: its own exception says it all."""
+    calls: dict[str, Callable[..., Any]] = {
+        "trigger": lambda client: client.trigger(TRIGGER_KEY, detached()),
+        "coalesce": lambda client: coalesced(client, detached()),
+    }
+    async with client_of("http://127.0.0.1:9") as client:
+        _, error = await outcome_of(calls[operation](client))
+
+    assert isinstance(error, LookupError)
     assert_free(everything_about(error) + watch.written(), of=(*KEYS, NUMBER, MESSAGE))
 
 
