@@ -418,7 +418,7 @@ async def test_what_a_slow_source_gave_is_looked_at_before_a_slice_is_full(monke
 
 
 async def test_a_fast_async_source_fills_its_slices() -> None:
-    slices = Slices(agen(rows(1_000)))
+    slices = Slices(at_once(rows(1_000)))
 
     assert [len(await slices.next(10_000)) for _ in range(2)] == [FIRST_SLICE, FIRST_SLICE]
 

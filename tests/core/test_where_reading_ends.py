@@ -11,7 +11,8 @@ import attrs
 import pytest
 from fakes import Gate, Network, accepted, agen, client_on, counts, replied, rows
 
-from mobiz_async import InvalidRecordError, MobizClient, Outcome, Reason, SourceError, StopReason
+from mobiz_async import InvalidRecordError, MobizClient, Outcome, Reason, SourceError, StopReason, chunking
+from mobiz_async.encoding import encode_into
 from mobiz_async.recipients.held import METADATA_KEY
 
 
@@ -232,6 +233,21 @@ async def test_a_transport_that_raises_breaks_no_other_batch_off_and_the_report_
     outcomes = [batch.outcome for batch in report.batches]
     assert outcomes[:3] == [Outcome.ACCEPTED, Outcome.ACCEPTED, Outcome.UNKNOWN]
     assert ({*outcomes[3:]} <= {Outcome.NOT_SENT}, report.stopped) == (True, StopReason.ERROR)
+
+
+async def test_a_mistake_of_ours_is_raised_plain_with_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mistaken(records: Any, buffer: bytearray) -> None:
+        if len(records) < 10:
+            raise BrokenError
+        encode_into(records, buffer)
+
+    monkeypatch.setattr(chunking, "encode_into", mistaken)
+    async with client_on(Network()) as client:
+        with pytest.raises(BrokenError) as raised:
+            await client.trigger_many("key", rows(25), batch_size=10)
+
+    report: Any = vars(raised.value)["report"]
+    assert (report.read, report.accepted + report.not_sent, report.stopped) == (20, 20, StopReason.ERROR)
 
 
 async def test_a_source_whose_end_raises_is_not_passed_over_by_a_stop() -> None:
