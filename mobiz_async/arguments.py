@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -16,10 +16,20 @@ from mobiz_async.options import BulkOptions
 from mobiz_async.recipients.intake import Intake
 from mobiz_async.recipients.shape import shape_stage
 from mobiz_async.recipients.sources import Recipients
-from mobiz_async.recipients.stages import Problem
+from mobiz_async.recipients.stages import Problem, Stage
 from mobiz_async.unseen import Hidden, hide, unseen
 
-__all__ = ["Records", "append_chunker", "as_list", "as_secret", "batch_chunker", "intake_of", "key_of", "one_record"]
+__all__ = [
+    "Records",
+    "append_chunker",
+    "as_list",
+    "as_secret",
+    "batch_chunker",
+    "bulk_chunker",
+    "intake_of",
+    "key_of",
+    "one_record",
+]
 
 Records = Iterable[Any] | AsyncIterable[Any]
 
@@ -95,6 +105,20 @@ def one_record(held: Hidden[Any]) -> bytes:
 def batch_chunker(rows: Records, batch_size: int) -> Chunker:
     """Return what makes batches of triggers of ``rows``; the first that cannot be sent ends it."""
     return Chunker(rows, shape_stage(None), chunk_size=batch_size, max_bytes=MAX_CHUNK_BYTES, on_problems=_raise_first)
+
+
+def bulk_chunker(
+    records: Records,
+    intake: Intake,
+    asked: BulkOptions,
+    *,
+    on_problems: Callable[[list[Problem]], None],
+    sparing: Callable[[Stage], Stage],
+) -> Chunker:
+    """Return what makes the chunks of a bulk run."""
+    most = asked.max_chunk_bytes
+    stage = intake.stage(most, sparing)
+    return Chunker(records, stage, chunk_size=asked.chunk_size, max_bytes=most, on_problems=on_problems)
 
 
 def append_chunker(contacts: DataList | str | int, rows: Records, number_field: str | None) -> Chunker:

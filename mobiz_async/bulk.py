@@ -20,28 +20,32 @@ from typing import Protocol, Self
 
 import attrs
 
+from mobiz_async.attempts import Piece
 from mobiz_async.books import Books
-from mobiz_async.cancelling import outlast
-from mobiz_async.chunk_life import ChunkLife, Piece, Sender
+from mobiz_async.cancelling import end, outlast
+from mobiz_async.chunk_life import ChunkLife, Sender
 from mobiz_async.chunking import Chunk, Chunker
 from mobiz_async.crew import Crew
 from mobiz_async.delivery import Deliverer
 from mobiz_async.errors import InvalidRecordError, JournalError, MobizError, SourceChangedError, SourceError
 from mobiz_async.journal.protocol import Journal, Part
+from mobiz_async.late_optouts import LateOptOuts
 from mobiz_async.limits import Meter
 from mobiz_async.models import OnInvalid, OnUnknown, StopReason
 from mobiz_async.options import BulkOptions
-from mobiz_async.recipients.stages import SKIPS, Problem
+from mobiz_async.recipients.stages import SKIPS, Problem, Stage
 from mobiz_async.reports import BulkReport, ChunkOutcome, Stats
-from mobiz_async.resuming import Earlier, to_send
+from mobiz_async.resuming import Earlier, plan
 
 __all__ = ["BulkRun"]
 
 
 class MakeChunker(Protocol):
-    """Makes the run's chunker, once the run says where problems go."""
+    """Makes the run's chunker, once the run says where problems go, and whom the suppression list is to spare."""
 
-    def __call__(self, *, on_problems: Callable[[list[Problem]], None]) -> Chunker: ...
+    def __call__(
+        self, *, on_problems: Callable[[list[Problem]], None], sparing: Callable[[Stage], Stage]
+    ) -> Chunker: ...
 
 
 _log = logging.getLogger("mobiz_async")
@@ -71,7 +75,8 @@ class BulkRun:
         """Made by ``MobizClient.bulk``; nothing is read or sent before the block is entered."""
         self._deliverer = deliverer
         self._list_id = list_id
-        self._chunker = make_chunker(on_problems=self._hold_back)
+        self._late = LateOptOuts()
+        self._chunker = make_chunker(on_problems=self._hold_back, sparing=self._late.sparing)
         self._journal = journal
         self._identity = identity
         self._options = options
@@ -213,7 +218,7 @@ class BulkRun:
             await self._send_all(resuming)
 
     async def _send_all(self, resuming: bool) -> None:
-        earlier = Earlier(self._journal, resuming=resuming)
+        earlier = Earlier(self._journal, self._late, resuming=resuming)
         sender = self._sender()
         crew = Crew(self._concurrency, retired=self._look_at)
         reader = asyncio.create_task(self._read(sender, crew, earlier), name="mobiz_async.reader")
@@ -221,7 +226,7 @@ class BulkRun:
         timer = asyncio.create_task(self._expire())
         try:
             await asyncio.wait((reader, halt), return_when=asyncio.FIRST_COMPLETED)
-            await _end(reader)
+            await end(reader)
             if crew.tasks:
                 await asyncio.wait(crew.tasks)
         except asyncio.CancelledError:
@@ -229,7 +234,7 @@ class BulkRun:
             raise
         finally:
             tasks = (reader, *crew.tasks)
-            closing = asyncio.create_task(self._close(sender, earlier, _end(*tasks, halt, timer)))
+            closing = asyncio.create_task(self._close(sender, earlier, end(*tasks, halt, timer)))
             cancelled = await outlast(closing)
             closing.result()
             if cancelled is not None:
@@ -281,6 +286,7 @@ class BulkRun:
             halt=self._halt,
             stop=self._stop,
             note=self._note,
+            skip=lambda problem: self._hold_back([problem]),
             hand_over=self._hand_over,
             in_flight=self._in_flight,
             deadline=None if options.deadline is None else self._started + options.deadline,
@@ -328,13 +334,16 @@ class BulkRun:
     async def _start(self, sender: Sender, crew: Crew, meter: Meter | None, known: tuple[Part, ...]) -> None:
         """Hand the first chunk in hand to a worker, as soon as there is one and the rate allows."""
         chunk = self._in_hand[0]
-        sends = to_send(chunk.count, known, resend_unknown=self._options.on_unknown is OnUnknown.RESEND)
+        late = self._late.within(chunk.rows)
+        steps = plan(known, late, resend_unknown=self._options.on_unknown is OnUnknown.RESEND)
+        sends = sum(step.count for step in steps if step.fate.goes) if known else chunk.count
         if meter is not None and sends:
             await self._clock.sleep(max(0.0, meter.ready_at - self._clock.monotonic()))
             meter.take(self._clock.monotonic(), sends)
         await crew.place()
         del self._in_hand[0]
-        crew.start(self._life_of(chunk, sender).live(known), sends=bool(sends))
+        self._late.forget(late.values())
+        crew.start(self._life_of(chunk, sender).live(known, late), sends=bool(sends))
 
     def _life_of(self, chunk: Chunk, sender: Sender) -> ChunkLife:
         self._books.stats.chunks += 1
@@ -387,10 +396,3 @@ class BulkRun:
     def _show_progress(self) -> None:
         if self._options.progress is not None and not self._silent:
             self._options.progress(self.stats)
-
-
-async def _end(*tasks: asyncio.Task[None] | asyncio.Task[bool]) -> None:
-    """Cancel what still runs, and wait until nothing does."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)

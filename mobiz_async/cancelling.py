@@ -1,11 +1,18 @@
-"""Waiting for what has to be finished although its caller is cancelled."""
+"""Waiting for tasks: those that have to be finished although their caller is cancelled, and those that are."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
 
-__all__ = ["outlast"]
+__all__ = ["end", "outlast"]
+
+
+async def end(*tasks: asyncio.Future[Any]) -> None:
+    """Cancel what still runs, and wait until nothing does."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
 
 
 async def outlast(*tasks: asyncio.Future[Any]) -> asyncio.CancelledError | None:

@@ -20,41 +20,29 @@ import asyncio
 import contextlib
 import itertools
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
 import attrs
-import msgspec
 
+from mobiz_async.attempts import Attempt, Piece
 from mobiz_async.chunking import split
 from mobiz_async.delivery import Deliverer, Delivery, Hooks
 from mobiz_async.errors import JournalError, MobizError, OutcomeUnknownError, RequestError
-from mobiz_async.journal.protocol import ChunkState, Event, Intent, Journal, Part, Settlement, event_of, split_rows
+from mobiz_async.journal.protocol import ChunkState, Event, Intent, Journal, Part, Settlement
 from mobiz_async.models import OnRejected, OnUnknown, Outcome, StopReason
 from mobiz_async.pacing import Lane
+from mobiz_async.recipients.stages import Problem
 from mobiz_async.reports import ChunkOutcome
+from mobiz_async.resuming import Fate, Step, plan
 from mobiz_async.splitting import Search
-from mobiz_async.stopping import STOPS, stop_reason
-from mobiz_async.verdicts import Judged, Stage, Verdict
+from mobiz_async.stopping import stop_reason
+from mobiz_async.verdicts import Judged, Verdict
 from mobiz_async.wire import Operation, append_request
 
-__all__ = ["ChunkLife", "Piece", "Sender"]
+__all__ = ["ChunkLife", "Sender"]
 
 
-@attrs.frozen(eq=False)
-class Piece:
-    """What one request carries: a chunk, or a range of one. ``start`` counts from 0 within the chunk."""
-
-    index: int
-    start: int
-    count: int
-    rows: tuple[tuple[int, int], ...]
-    body: bytes | bytearray = attrs.field(repr=False)
-
-    def cut(self, start: int, stop: int, records: list[msgspec.Raw]) -> Piece:
-        """Return the range from ``start`` to ``stop`` within this piece, whose split body is ``records``."""
-        rows = split_rows(self.rows, (start, stop - start, self.count - stop))[1]
-        body = b"[" + b",".join(map(bytes, records[start:stop])) + b"]"
-        return Piece(self.index, self.start + start, stop - start, rows, body)
+_NOBODY: Mapping[int, Problem] = {}
 
 
 @attrs.define(eq=False)
@@ -72,6 +60,8 @@ class Sender:
     stop: Callable[[StopReason, MobizError | None], None]
     note: Callable[[ChunkOutcome], None]
     """Counts what is settled; at once, so that it is counted even when the task is cancelled."""
+    skip: Callable[[Problem], None]
+    """Counts a record that does not go any more."""
     hand_over: Callable[[ChunkOutcome], Awaitable[None]]
     """Gives it to whoever watches the run, and waits for them."""
     in_flight: Callable[[int], None]
@@ -95,31 +85,38 @@ class ChunkLife:
         self._known: tuple[Part, ...] = ()
         self._settled: list[tuple[int, int]] = []
 
-    async def live(self, known: tuple[Part, ...]) -> None:
-        """Send it; or, with ``known`` from an earlier run, what of it has to be sent."""
+    async def live(self, known: tuple[Part, ...], late: Mapping[int, Problem] = _NOBODY) -> None:
+        """Send it; or, with ``known`` from an earlier run, what of it has to be sent.
+
+        ``late``: by their places in the chunk, from 0, records whose recipients have opted out since.
+        """
         whole, self._known = self._whole, known
+        steps = plan(known, late, resend_unknown=self._with.on_unknown is OnUnknown.RESEND)
         try:
-            if not known:
+            if not steps:
                 await self._send(whole)
-            elif len(known) == 1:
-                await self._resume(whole, known[0])
+            elif len(steps) == 1:
+                await self._resume(whole, steps[0], late)
             else:
                 records = split(whole.body)
-                for part in known:
-                    await self._resume(whole.cut(part.start, part.start + part.count, records), part)
+                for step in steps:
+                    await self._resume(whole.cut(step.start, step.start + step.count, records), step, late)
         except JournalError as error:
             self._with.stop(StopReason.JOURNAL, error)
         finally:
             await self._settle_rest()
 
-    async def _resume(self, piece: Piece, part: Part) -> None:
-        match part.state:
-            case ChunkState.PENDING | ChunkState.INTENDED:
+    async def _resume(self, piece: Piece, step: Step, late: Mapping[int, Problem]) -> None:
+        match step.fate:
+            case Fate.SEND:
                 await self._send(piece)
-            case ChunkState.UNKNOWN if self._with.on_unknown is OnUnknown.RESEND:
+            case Fate.SEND_IN_DOUBT:
                 await self._send(piece, in_doubt=True)
-            case _:
-                await self._settle_as_known(piece, part)
+            case Fate.KEEP:
+                await self._settle_as_known(piece, step.part)
+            case Fate.WITHHOLD:
+                self._settled.append((step.start, step.start + step.count))
+                self._with.skip(late[step.start])
 
     async def _settle_as_known(self, piece: Piece, part: Part) -> None:
         """Settle without a request what an earlier run has sent, or what nobody has."""
@@ -168,7 +165,7 @@ class ChunkLife:
 
     async def _refuse(self, piece: Piece, refused: Delivery) -> None:
         """Settle as rejected what no smaller request settled: the last answer about it was a refusal."""
-        attempt = _AttemptOf(piece)
+        attempt = Attempt(piece)
         attempt.begin(self._with.attempt_id())
         attempt.prove(refused.judged)
         try:
@@ -179,13 +176,13 @@ class ChunkLife:
             raise
         await self._conclude(piece, attempt, refused)
 
-    async def _deliver(self, piece: Piece, *, in_doubt: bool = False) -> tuple[Delivery, _AttemptOf]:
+    async def _deliver(self, piece: Piece, *, in_doubt: bool = False) -> tuple[Delivery, Attempt]:
         """Deliver one request and settle it, unless it is to be halved.
 
         ``in_doubt``: an earlier attempt at it may have been applied. Only an acceptance settles that.
         """
         sender = self._with
-        attempt = _AttemptOf(piece, in_doubt=in_doubt)
+        attempt = Attempt(piece, in_doubt=in_doubt)
 
         async def before() -> None:
             attempt.begin(sender.attempt_id())
@@ -216,7 +213,7 @@ class ChunkLife:
             await self._conclude(piece, attempt, delivery)
         return delivery, attempt
 
-    async def _abandon(self, piece: Piece, attempt: _AttemptOf) -> None:
+    async def _abandon(self, piece: Piece, attempt: Attempt) -> None:
         """Settle a piece whose delivery was cancelled, or broken off because the journal failed."""
         if attempt.counted:
             self._with.in_flight(-1)
@@ -226,7 +223,7 @@ class ChunkLife:
             with contextlib.suppress(JournalError):
                 await self._write(piece, attempt)
 
-    async def _conclude(self, piece: Piece, attempt: _AttemptOf, delivery: Delivery) -> None:
+    async def _conclude(self, piece: Piece, attempt: Attempt, delivery: Delivery) -> None:
         """Settle a piece by what its attempts proved, and stop the run where the last verdict asks for it."""
         judged = delivery.judged
         outcome = attempt.outcome_of(judged)
@@ -261,7 +258,7 @@ class ChunkLife:
         intent = Intent(piece.index, piece.start, piece.count, piece.rows, attempt_id, now, piece.body)
         await self._with.journal.intend(intent)
 
-    async def _write(self, piece: Piece, attempt: _AttemptOf) -> None:
+    async def _write(self, piece: Piece, attempt: Attempt) -> None:
         judged = attempt.judged
         settlement = Settlement(
             index=piece.index,
@@ -340,58 +337,3 @@ def _gaps(settled: Iterable[tuple[int, int]], count: int) -> Iterator[tuple[int,
         if at < start:
             yield at, start
         at = max(at, stop)
-
-
-@attrs.define(eq=False)
-class _AttemptOf:
-    """How far the current attempt at a piece is, for when it is broken off."""
-
-    piece: Piece
-    id: str = ""
-    number: int = 0
-    stage: Stage = Stage.QUEUED
-    judged: Judged | None = None
-    counted: bool = False
-    in_doubt: bool = False
-    """Whether an earlier attempt may have been applied: then no refusal of this one says that none was."""
-    halve: bool = False
-
-    def begin(self, attempt_id: str) -> None:
-        self.id = attempt_id
-        self.number += 1
-        self.stage = Stage.QUEUED
-        self.judged = None
-
-    def mark(self, stage: Stage) -> None:
-        self.stage = stage
-
-    def prove(self, judged: Judged, *, split: bool = False) -> None:
-        self.judged = judged
-        self.in_doubt = self.in_doubt or judged.verdict.outcome is Outcome.UNKNOWN
-        self.halve = split and judged.verdict.splittable and self.piece.count > 1 and not self.in_doubt
-
-    def outcome_of(self, judged: Judged) -> Outcome:
-        """What ``judged`` proves together with the attempts before it."""
-        outcome = judged.verdict.outcome
-        return Outcome.UNKNOWN if self.in_doubt and outcome is not Outcome.ACCEPTED else outcome
-
-    @property
-    def outcome(self) -> Outcome:
-        """What is known: by the verdict where there is one, or else by the stage."""
-        if self.judged is not None:
-            return Outcome.NOT_SENT if self.halve else self.outcome_of(self.judged)
-        return Outcome.UNKNOWN if self.in_doubt or self.stage >= Stage.SENDING else Outcome.NOT_SENT
-
-    @property
-    def event(self) -> Event:
-        """What the journal is told of it.
-
-        A refusal that is about the caller and not about the chunk (a wrong key, a wrong address) leaves it pending: it
-        was not applied, and goes out when the run is resumed with the right one.
-        """
-        if self.halve:
-            return Event.HALVE
-        outcome = self.outcome
-        if outcome is Outcome.REJECTED and self.judged is not None and self.judged.verdict in STOPS:
-            return Event.NOT_SENT
-        return event_of(outcome)

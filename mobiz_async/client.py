@@ -17,13 +17,13 @@ from mobiz_async.arguments import (
     as_list,
     as_secret,
     batch_chunker,
+    bulk_chunker,
     intake_of,
     key_of,
     one_record,
 )
 from mobiz_async.batches import TriggerRun, receipt_of
 from mobiz_async.bulk import BulkRun
-from mobiz_async.chunking import Chunker
 from mobiz_async.clock import Clock, SystemClock
 from mobiz_async.coalescing import Coalescer
 from mobiz_async.delivery import Deliverer, Delivery
@@ -364,8 +364,7 @@ class MobizClient:
         target = as_list(contacts)
         intake = intake_of(target, records, asked.number_field, asked)
         identity = asked.identity(target.id, intake.fingerprints())
-        most = asked.max_chunk_bytes
-        chunker = partial(Chunker, records, intake.stage(most), chunk_size=asked.chunk_size, max_bytes=most)
+        chunker = partial(bulk_chunker, records, intake, asked)
         journal = asked.journal if asked.journal is not None else MemoryJournal(resumable=False)
         concurrency = asked.concurrency or self._pace.concurrency
         return BulkRun(self._deliverer, target.id, chunker, journal, identity, asked, concurrency)

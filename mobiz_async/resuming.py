@@ -2,32 +2,83 @@
 
 from __future__ import annotations
 
+import enum
 import itertools
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterator
 
 import attrs
 
 from mobiz_async.chunking import Chunk
 from mobiz_async.errors import JournalError, SourceChangedError
 from mobiz_async.journal.protocol import ChunkState, Journal, Part, Recalled
+from mobiz_async.late_optouts import LateOptOuts
 
-__all__ = ["Earlier", "to_send"]
+__all__ = ["Earlier", "Fate", "Step", "plan"]
 
 
-def to_send(count: int, known: Iterable[Part], *, resend_unknown: bool) -> int:
-    """Return how many of a chunk's ``count`` records are to go out; ``known``: what earlier runs made of it."""
-    goes = {ChunkState.PENDING, ChunkState.INTENDED} | ({ChunkState.UNKNOWN} if resend_unknown else set())
-    parts = list(known)
-    return sum(part.count for part in parts if part.state in goes) if parts else count
+class Fate(enum.Enum):
+    """What a run does with records that an earlier one had put into a chunk."""
+
+    SEND = "send"
+    SEND_IN_DOUBT = "send, although they may have been applied"
+    KEEP = "settle them as they are known"
+    WITHHOLD = "leave them out from now on"
+
+    @property
+    def goes(self) -> bool:
+        """Whether it means a request."""
+        return self in (Fate.SEND, Fate.SEND_IN_DOUBT)
+
+
+@attrs.frozen
+class Step:
+    """Records ``start`` to ``start + count`` of a chunk, from 0, which are, or are within, one known ``part``."""
+
+    start: int
+    count: int
+    fate: Fate
+    part: Part
+
+
+def plan(known: tuple[Part, ...], withheld: Collection[int], *, resend_unknown: bool) -> tuple[Step, ...]:
+    """Return what to do with a chunk of which earlier runs made ``known``, in order.
+
+    ``withheld``: places in the chunk, from 0, of records that must not go any more. What may be unknown is not cut up
+    for their sake, as it could then be told for no part of it what becomes of it: it stays unknown as a whole.
+    """
+    steps: list[Step] = []
+    for part in known:
+        places = sorted(place for place in withheld if part.start <= place < part.start + part.count)
+        match part.state:
+            case ChunkState.PENDING | ChunkState.INTENDED:
+                steps.extend(_around(places, part))
+            case ChunkState.UNKNOWN if resend_unknown and not places:
+                steps.append(Step(part.start, part.count, Fate.SEND_IN_DOUBT, part))
+            case _:
+                steps.append(Step(part.start, part.count, Fate.KEEP, part))
+    return tuple(steps)
+
+
+def _around(places: list[int], part: Part) -> Iterator[Step]:
+    """Yield a part that is to be sent, cut at ``places``."""
+    at = part.start
+    for place in places:
+        if at < place:
+            yield Step(at, place - at, Fate.SEND, part)
+        yield Step(place, 1, Fate.WITHHOLD, part)
+        at = place + 1
+    if at < part.start + part.count:
+        yield Step(at, part.start + part.count - at, Fate.SEND, part)
 
 
 class Earlier:
     """What a journal holds when a run begins. Of a new run there is nothing, and nothing is asked."""
 
-    def __init__(self, journal: Journal, *, resuming: bool) -> None:
-        """``resuming``: what ``journal.open`` returned."""
+    def __init__(self, journal: Journal, late: LateOptOuts, *, resuming: bool) -> None:
+        """``resuming``: what ``journal.open`` returned. ``late`` is told which rows are in a chunk."""
         self._journal = journal
+        self._late = late
         self._resuming = resuming
         self._last = sys.maxsize if resuming else -1  # as long as nobody has looked, any chunk may have been sent
         self._end: int | None = None
@@ -35,7 +86,10 @@ class Earlier:
     async def look(self) -> None:
         """Find out how far it goes. Raises ``JournalError``."""
         if self._resuming:
-            self._last = max([part.index async for part in self._journal.parts()], default=-1)
+            self._last = -1
+            async for part in self._journal.parts():
+                self._last = max(self._last, part.index)
+                self._late.note(part)
             self._end = await self._journal.end()
 
     def covers(self, chunk: Chunk) -> bool:
@@ -51,6 +105,8 @@ class Earlier:
             raise SourceChangedError(self._end + 1)
         known = await self._journal.recall(chunk.index, chunk.body) if self.covers(chunk) else None
         if known is None:
+            for late in self._late.within(chunk.rows).values():
+                raise SourceChangedError(late.row)  # it was in a chunk, and this is none: the rows have moved
             return ()
         if known.differs is not None:
             rows = (row for first, length in chunk.rows for row in range(first, first + length))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Sequence
 
-import attrs
-
 from mobiz_async.cli.orders import Order
 from mobiz_async.cli.screen import plural
 from mobiz_async.errors import InvalidRecordError, JournalError, MobizError, SourceChangedError, SourceError
@@ -14,7 +12,7 @@ from mobiz_async.journal import ChunkState, Part, SQLiteJournal
 from mobiz_async.models import OnUnknown
 from mobiz_async.reports import BulkReport
 
-__all__ = ["Recollection", "hints", "recollect"]
+__all__ = ["hints", "still_unknown"]
 
 _SHOWN_CHUNKS = 20
 _FIRST = {
@@ -25,31 +23,19 @@ _FIRST = {
 """What must be done before the same command could end otherwise."""
 
 
-@attrs.frozen
-class Recollection:
-    """What the journal holds after the run: its unknown parts, and those about the record that differs, if any does."""
-
-    unknown: Sequence[Part] = ()
-    differing: Sequence[Part] = ()
-
-
-async def recollect(order: Order, report: BulkReport, error: MobizError | None) -> Recollection | None:
-    """Look into the journal of a run that is to go on; None where there is none, or it cannot be read."""
+async def still_unknown(order: Order, report: BulkReport) -> Sequence[Part] | None:
+    """Return what the journal of a run that is to go on holds as unknown; None: there is none, or it cannot be read."""
     if order.journal is None or not _is_to_go_on(report):
         return None
     journal = SQLiteJournal(order.journal)
     try:
         await journal.open(None)
         try:
-            unknown = [part async for part in journal.parts(ChunkState.UNKNOWN)]
-            row = error.row if isinstance(error, SourceChangedError) else 0
-            before = [part async for part in journal.parts() if part.first_record <= row] if row else []
+            return [part async for part in journal.parts(ChunkState.UNKNOWN)]
         finally:
             await journal.close()
     except JournalError:
         return None
-    # What is missing at the end of a part shows at the beginning of the next one.
-    return Recollection(unknown, before[-2:])
 
 
 def _is_to_go_on(report: BulkReport) -> bool:
@@ -57,7 +43,7 @@ def _is_to_go_on(report: BulkReport) -> bool:
 
 
 def hints(
-    order: Order, report: BulkReport, error: MobizError | None, rejected: int, recollected: Recollection | None
+    order: Order, report: BulkReport, error: MobizError | None, rejected: int, unknown: Sequence[Part] | None
 ) -> list[str]:
     """Return the lines; indented ones are commands. ``rejected``: records in the file of rejects."""
     lines: list[str] = []
@@ -80,7 +66,7 @@ def hints(
     if not _is_to_go_on(report):
         return lines
     if order.journal is not None:
-        return [*lines, *_with_journal(order, report, error, recollected)]
+        return [*lines, *_with_journal(order, report, error, unknown)]
     if not report.read:
         return lines
     unread = "" if report.stopped is None else f"Nothing after record {report.read:,} was read. "
@@ -88,31 +74,31 @@ def hints(
 
 
 def _with_journal(
-    order: Order, report: BulkReport, error: MobizError | None, recollected: Recollection | None
+    order: Order, report: BulkReport, error: MobizError | None, unknown: Sequence[Part] | None
 ) -> list[str]:
     lines: list[str] = []
     forgotten: Sequence[Part] | None = ()
     if isinstance(error, JournalError):
-        forgotten = _forgotten(recollected, report)
+        forgotten = _forgotten(unknown, report)
         lines += _to_settle(order, report, forgotten)
     if isinstance(error, SourceChangedError):
         lines.append("What an earlier run has settled is in the journal, whatever the table above says of it.")
-        lines += _what_else_may_have_changed(order, error, recollected)
+        lines += _what_else_may_have_changed(order)
     first = next((words for kind, words in _FIRST.items() if isinstance(error, kind)), "To go on")
     return [
         *lines,
-        f"{first}, the same again; {_promise(order, recollected, forgotten or ())}:",
+        f"{first}, the same again; {_promise(order, unknown, forgotten or ())}:",
         f"  {shlex.join(order.argv)}",
     ]
 
 
-def _promise(order: Order, recollected: Recollection | None, forgotten: Sequence[Part]) -> str:
+def _promise(order: Order, unknown: Sequence[Part] | None, forgotten: Sequence[Part]) -> str:
     """Return what going on does to those who may have had their message."""
     if OnUnknown(order.settings.get("on_unknown", OnUnknown.KEEP)) is not OnUnknown.RESEND:
         return "nothing goes out twice"
-    if recollected is None:
+    if unknown is None:
         return "it sends what is unknown once more"
-    count = _records(recollected.unknown) - _records(forgotten)
+    count = _records(unknown) - _records(forgotten)
     return f"it sends the {plural(count, 'unknown record')} once more" if count else "nothing goes out twice"
 
 
@@ -120,16 +106,15 @@ def _records(parts: Iterable[Part]) -> int:
     return sum(part.count for part in parts)
 
 
-def _forgotten(recollected: Recollection | None, report: BulkReport) -> list[Part] | None:
+def _forgotten(unknown: Sequence[Part] | None, report: BulkReport) -> list[Part] | None:
     """Return the parts that this run has counted as accepted, and that its journal does not know to be.
 
     Whatever was read and is not among the failures was accepted. None where that cannot be said: the report does not
     hold all failures of a run that has many. A chunk with a part that is unknown in truth is left out: it cannot be
     settled as a whole.
     """
-    if recollected is None or report.failed_chunks > len(report.failures):
+    if unknown is None or report.failed_chunks > len(report.failures):
         return None
-    unknown = recollected.unknown
     failed = [_extent(chunk.runs) for chunk in report.failures]
     doubtful = {part.index for part in unknown if not _was_accepted(_extent(part.rows), failed, report.read)}
     return [part for part in unknown if part.index not in doubtful]
@@ -165,20 +150,13 @@ def _to_settle(order: Order, report: BulkReport, forgotten: Sequence[Part] | Non
     ]
 
 
-def _what_else_may_have_changed(order: Order, error: SourceChangedError, recollected: Recollection | None) -> list[str]:
+def _what_else_may_have_changed(order: Order) -> list[str]:
     """Return what counts as the source beside the file: the journal knows the records as they came to be sent."""
     used = {"--map": order.file_options.get("mapping"), "--suppress": order.suppress}
     options = [option for option, value in used.items() if value]
     if not options:
         return []
     lines = [f"If it was not {order.title}, it was {' or '.join(options)}: the source is what comes of them all."]
-    differing = recollected.differing if recollected is not None else ()
-    if order.suppress is None or not differing or any(part.state is not ChunkState.ACCEPTED for part in differing):
-        return lines
-    advice = (
-        f"Record {error.row:,}, or the one before it, had gone. If its number was added to --suppress since, leave it "
-        "out for this run: what was accepted does not go out again. Numbers that had not gone stay in it."
-    )
-    if not order.dedupe:
-        advice += " So does one that is in the file twice: its other record would be sent."
-    return [*lines, advice]
+    if order.suppress is not None:
+        lines.append("Numbers may be added to --suppress between runs, but none taken off it.")
+    return lines

@@ -10,7 +10,7 @@ from pathlib import Path
 from mobiz_async.bulk import BulkRun
 from mobiz_async.cli.account import client_from_environment
 from mobiz_async.cli.exits import exit_of_report
-from mobiz_async.cli.hints import hints, recollect
+from mobiz_async.cli.hints import hints, still_unknown
 from mobiz_async.cli.interruption import Interruption, obeying_signals
 from mobiz_async.cli.orders import Order, Source, open_source
 from mobiz_async.cli.places import is_of_journal
@@ -121,7 +121,7 @@ async def _send(order: Order, screen: Screen, interruption: Interruption) -> int
         screen.tell(f"{rejects.path} as it was before is kept as {rejects.kept.name}.")
     if screen.quiet and code and complaint is None:
         screen.tell(failure_line(report))
-    for hint in hints(order, report, error, rejected, await recollect(order, report, error)):
+    for hint in hints(order, report, error, rejected, await still_unknown(order, report)):
         screen.tell(hint)
     return code
 

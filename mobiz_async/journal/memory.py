@@ -48,9 +48,7 @@ class MemoryJournal:
         if self._open:
             raise JournalError("the journal is in use by another run")
         if identity is not None:
-            if self._identity is not None:
-                check_identity(self._identity, identity)
-            self._identity = dict(identity)
+            self._identity = dict(identity) if self._identity is None else check_identity(self._identity, identity)
         self._open = True
         for part in [part async for part in self.parts(ChunkState.INTENDED)]:
             self._put(attrs.evolve(part, state=step(part.state, Event.CRASH)))

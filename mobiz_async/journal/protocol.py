@@ -16,6 +16,7 @@ import attrs
 
 from mobiz_async.errors import JournalError
 from mobiz_async.models import Outcome
+from mobiz_async.recipients.intake import SUPPRESSION
 
 __all__ = [
     "LIFE",
@@ -217,11 +218,18 @@ class Journal(Protocol):
         ...
 
 
-def check_identity(known: Mapping[str, str], asked: Mapping[str, str]) -> None:
-    """Raise ``JournalError`` naming what differs between the journal's run and the one that wants to go on."""
-    names = sorted(name for name in {*known, *asked} if known.get(name) != asked.get(name))
+def check_identity(known: Mapping[str, str], asked: Mapping[str, str]) -> dict[str, str]:
+    """Return the identity of the journal's run, with what the one that wants to go on adds to it.
+
+    Only a suppression list may be added, as people opt out at any time; to leave it out again would text them. Raises
+    ``JournalError`` naming what differs.
+    """
+    added = {name: asked[name] for name in (SUPPRESSION,) if name in asked and name not in known}
+    identity = {**known, **added}
+    names = sorted(name for name in {*identity, *asked} if identity.get(name) != asked.get(name))
     if names:
         raise JournalError(f"the journal belongs to another run: different {', '.join(names)}")
+    return identity
 
 
 def summarize(parts: Iterable[Part]) -> JournalSummary:

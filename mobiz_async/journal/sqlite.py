@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 APPLICATION_ID = 0x4D6F627A
 """Marks the file as a journal of ours ("Mobz")."""
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _PAGE_SIZE = 16384
 _SCHEMA = """
@@ -362,10 +362,8 @@ def _check_schema(application: int, version: int) -> None:
 def _begin(db: sqlite3.Connection, identity: Mapping[str, str] | None) -> bool:
     if identity is not None:
         known: dict[str, str] = dict(db.execute("SELECT name, value FROM identity"))
-        if known:
-            check_identity(known, identity)
-        else:
-            db.executemany("INSERT INTO identity VALUES (?, ?)", sorted(identity.items()))
+        agreed = check_identity(known, identity) if known else identity
+        db.executemany("INSERT OR IGNORE INTO identity VALUES (?, ?)", sorted(agreed.items()))
     crashed = step(ChunkState.INTENDED, Event.CRASH)
     db.execute("UPDATE parts SET state = ? WHERE state = ?", (crashed.value, ChunkState.INTENDED.value))
     return db.execute("SELECT 1 FROM parts LIMIT 1").fetchone() is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,10 @@ from mobiz_async.recipients.shape import shape_stage
 from mobiz_async.recipients.stages import Stage, pipeline
 from mobiz_async.recipients.writable import told_first, writable_stage
 
-__all__ = ["Intake"]
+__all__ = ["SUPPRESSION", "Intake"]
+
+SUPPRESSION = "suppression"
+"""The name of the fingerprint that says that there is a suppression list, where there is one."""
 
 
 @attrs.frozen(kw_only=True)
@@ -45,10 +48,11 @@ class Intake:
     in_place: bool = False
     """The records are nobody else's, and may be changed instead of copied."""
 
-    def stage(self, max_bytes: int | None = None) -> Stage:
+    def stage(self, max_bytes: int | None = None, sparing: Callable[[Stage], Stage] | None = None) -> Stage:
         """Return the steps as one stage; it remembers what it has seen, so each run needs its own.
 
         ``max_bytes`` of a body: a larger record will be refused, and must not be what later ones are duplicates of.
+        ``sparing`` may make another stage of that of the suppression list.
         """
         # Only the definition's check knows what to do with fitted records; they are as good as sent otherwise.
         fitted = self.region is None and self.suppress is None and self.dedupe is None
@@ -63,9 +67,8 @@ class Intake:
         if self.suppress is not None:
             normalize = partial(phones.normalize, region=self.region or "ZA")
             normalized = self.region is not None
-            stages.append(
-                suppression_stage(self.number_field, self.suppress, normalize=normalize, normalized=normalized)
-            )
+            stage = suppression_stage(self.number_field, self.suppress, normalize=normalize, normalized=normalized)
+            stages.append(stage if sparing is None else sparing(stage))
         stages = [shape, *map(told_first, stages)]
         if self.dedupe is not None:
             stages += [writable_stage(max_bytes), dedupe_stage(self.dedupe)]
@@ -74,7 +77,7 @@ class Intake:
     def fingerprints(self) -> dict[str, str]:
         """Return a digest of each setting: the same source under the same ones falls into the same chunks.
 
-        What is on the suppression list is no part of them: a list that has grown shows as a source that has changed.
+        What is on the suppression list is no part of them, as it may grow from run to run.
         """
         settings = {
             "number field": self.number_field,
@@ -83,9 +86,10 @@ class Intake:
             "region": self.region,
             "mobile only": self.mobile_only,
             "definition": dict(self.definition) if self.definition is not None else None,
-            "suppression": self.suppress is not None,
             "dedupe": self.dedupe,
         }
+        if self.suppress is not None:
+            settings[SUPPRESSION] = True
         return {name: _fingerprint(value) for name, value in settings.items()}
 
 

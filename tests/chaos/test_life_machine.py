@@ -1,7 +1,8 @@
 """A run that is sent, crashed, resumed and resolved in any order, under every fault: sets of records as the model.
 
-The model is four sets: what the server applied, what it applied more than once, what was ever reported unknown, and
-what the journal says now. The server is the sandbox; a crash freezes the journal as it lies on the disk.
+The model is five sets: what the server applied, what it applied more than once, what was ever reported unknown, what
+the journal says now, and who has opted out meanwhile. The server is the sandbox; a crash freezes the journal as it lies
+on the disk.
 """
 
 from __future__ import annotations
@@ -50,21 +51,22 @@ scripts = st.lists(st.none() | faults, max_size=12)
 class Noting:
     """Notes what a journal is told is unknown; that is what a caller of RESEND has been warned of."""
 
-    warned: set[tuple[int, int, int]]
+    warned: set[int]
+    """Rows."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.warned = set()
-        self._counts: dict[tuple[int, int], int] = {}
+        self._rows: dict[tuple[int, int], list[int]] = {}
 
     async def intend(self, intent: Intent) -> None:
-        self._counts[intent.index, intent.start] = intent.count
+        rows = [row for first, length in intent.rows for row in range(first, first + length)]
+        self._rows[intent.index, intent.start] = rows
         await super().intend(intent)
 
     async def settle(self, settlement: Settlement) -> bool:
         if settlement.event is Event.LOSE:
-            place = settlement.index, settlement.start
-            self.warned.add((*place, self._counts[place]))
+            self.warned.update(self._rows[settlement.index, settlement.start])
         return await super().settle(settlement)
 
 
@@ -112,6 +114,7 @@ class LifeMachine(RuleBasedStateMachine):
         self.sandbox = Sandbox()
         self.runner.run(self.sandbox.__aenter__())
         self.may_repeat: set[str] = set()
+        self.opted_out: dict[str, int] = {}
         self.states: dict[str, ChunkState] = dict.fromkeys(SOURCE, ChunkState.PENDING)
 
     # Rules
@@ -169,6 +172,11 @@ class LifeMachine(RuleBasedStateMachine):
         """The owner asks the vendor about an unknown chunk and settles it as it truly was."""
         self.runner.run(self._resolve(which))
 
+    @rule(which=st.sampled_from(SOURCE))
+    def opt_out(self, which: str) -> None:
+        """A recipient wants no more texts than they have had by now."""
+        self.opted_out.setdefault(which, self.sandbox.applied("1")[which])
+
     # What they do
 
     async def _run(self, script: Sequence[Injection | None], resend: bool, split: bool, concurrency: int) -> None:
@@ -189,18 +197,14 @@ class LifeMachine(RuleBasedStateMachine):
                     journal=journal,
                     on_unknown=OnUnknown.RESEND if resend else OnUnknown.KEEP,
                     on_rejected=OnRejected.SPLIT if split else OnRejected.KEEP,
+                    suppress=sorted(self.opted_out),
                 )
                 assert report.read == len(SOURCE) or report.stopped is not None
         self.sandbox.faults = None
         self.sandbox.release()
         await self.sandbox.until(lambda: not self.sandbox._gateway.busy)
         if resend:
-            self._warned(journal)
-
-    def _warned(self, journal: Noting) -> None:
-        for index, start, count in journal.warned:
-            first = index * SIZE + start
-            self.may_repeat.update(SOURCE[first : first + count])
+            self.may_repeat.update(SOURCE[row - 1] for row in journal.warned)
 
     async def _resolve(self, which: int) -> None:
         if ChunkState.UNKNOWN not in self.states.values():
@@ -238,6 +242,12 @@ class LifeMachine(RuleBasedStateMachine):
             self.runner.run(self._look())
             check(self.states, self.sandbox.applied("1"), may_repeat=self.may_repeat)
 
+    @invariant()
+    def who_has_opted_out_is_not_texted_any_more(self) -> None:
+        if hasattr(self, "runner"):
+            applied = self.sandbox.applied("1")
+            assert {number: applied[number] for number in self.opted_out} == self.opted_out
+
     def teardown(self) -> None:
         if hasattr(self, "runner"):
             self.runner.run(self._end())
@@ -245,11 +255,17 @@ class LifeMachine(RuleBasedStateMachine):
             shutil.rmtree(self.folder)
 
     async def _end(self) -> None:
-        """However it went, a calm server brings it to an end: nothing is pending, nothing is lost."""
+        """However it went, a calm server brings it to an end: nothing is pending, nothing is lost.
+
+        But a chunk of which nobody can say whether one who has opted out had it stays as it is.
+        """
         await self._run((), resend=True, split=False, concurrency=2)
         await self._look()
         check(self.states, self.sandbox.applied("1"), may_repeat=self.may_repeat)
-        assert set(self.states.values()) <= {ChunkState.ACCEPTED, ChunkState.REJECTED}
+        self.who_has_opted_out_is_not_texted_any_more()
+        left = {state for number, state in self.states.items() if number not in self.opted_out}
+        settled = {ChunkState.ACCEPTED, ChunkState.REJECTED}
+        assert left <= (settled | {ChunkState.UNKNOWN} if self.opted_out else settled)
         await self.sandbox.__aexit__()
 
 

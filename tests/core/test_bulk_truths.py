@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any, NamedTuple
 
 import pytest
-from fakes import Gate, Network, accepted, agen, client_on, counts, failed, numbers, replied, rows
+from fakes import Gate, Network, accepted, agen, client_on, counts, failed, replied, rows
 
 from mobiz_async import ConfigurationError, MemoryJournal, OnUnknown, Outcome, SourceError, StopReason
 from mobiz_async.errors import JournalError, SourceChangedError
@@ -89,13 +89,14 @@ async def test_what_a_callback_breaks_off_leaves_the_rest_as_the_journal_has_it(
 
 
 async def test_chunks_that_are_no_longer_made_are_a_change_of_the_source() -> None:
-    """Opt-outs that were added since, say, where an earlier run may have texted them."""
+    """Records that are no good any more, say, where an earlier run may have sent them."""
     journal = MemoryJournal()
-    await left_unknown(journal, 20, suppress=[])
+    await left_unknown(journal, 20)
 
+    source = [*rows(10), *[{"Number": None}] * 10]
     async with client_on(Network()) as client:
         with pytest.raises(SourceChangedError) as raised:
-            await client.send_bulk("1", rows(20), chunk_size=10, journal=journal, suppress=numbers(10, 10))
+            await client.send_bulk("1", source, chunk_size=10, journal=journal, on_invalid="skip")
 
     assert raised.value.row == 11
 

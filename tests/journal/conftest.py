@@ -8,8 +8,14 @@ from typing import Any
 
 import attrs
 import pytest
+from eighteen import SOURCE
 
-from mobiz_async.journal import Journal, MemoryJournal, SQLiteJournal
+from mobiz_async import MobizClient
+from mobiz_async.journal import ChunkState, Journal, MemoryJournal, SQLiteJournal, summarize
+from mobiz_async.models import RetryPolicy, Timeouts
+from mobiz_async.pacing import Pace
+from mobiz_async.sandbox import Sandbox
+from mobiz_async.testing import FakeClock
 
 IDENTITY = {"list id": "1", "chunk size": "4", "checks": "none"}
 
@@ -44,3 +50,49 @@ async def opened(shelf: Shelf) -> AsyncIterator[Any]:
 def identity() -> Callable[..., dict[str, str]]:
     """The run's identity, with changes; spaces in the names stand as underscores."""
     return lambda **changes: {**IDENTITY, **{name.replace("_", " "): value for name, value in changes.items()}}
+
+
+# Runs of eighteen recipients on the journal of the shelf
+
+
+@pytest.fixture
+async def sandbox():
+    async with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+async def mobiz(sandbox):
+    client = MobizClient(
+        "sandbox-api-key",
+        "sandbox-subscription-key",
+        base_url=sandbox.base_url,
+        retry=RetryPolicy(max_attempts=2, base=0.0, throttle_base=0.0),
+        timeouts=Timeouts(read=5.0),
+        pace=Pace(concurrency=2, throttle_pause=0.0),
+        clock=FakeClock(auto=True, grace=0.01),
+    )
+    async with client:
+        yield client
+
+
+@pytest.fixture
+def send(mobiz, shelf):
+    """One run on the shelf's journal, chunks of 4 records: 5 of them, the last of 2."""
+
+    async def send(source: Any = SOURCE, list_id: str = "1", **options: Any) -> Any:
+        return await mobiz.send_bulk(list_id, source, journal=shelf.journal(), **{"chunk_size": 4, **options})
+
+    return send
+
+
+@pytest.fixture
+def look(shelf):
+    async def look() -> dict[ChunkState, int]:
+        journal = shelf.journal()
+        await journal.open(None)
+        summary = summarize([part async for part in journal.parts()])
+        await journal.close()
+        return {state: records for state, records in summary.records.items() if records}
+
+    return look

@@ -7,61 +7,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from eighteen import SOURCE
 
-from mobiz_async import MobizClient
 from mobiz_async.errors import JournalError, SourceChangedError, SourceError
-from mobiz_async.journal import ChunkState, Event, summarize
+from mobiz_async.journal import ChunkState, Event
 from mobiz_async.journal.protocol import Intent, Settlement
-from mobiz_async.models import OnUnknown, RetryPolicy, StopReason, Timeouts
-from mobiz_async.pacing import Pace
-from mobiz_async.sandbox import Fault, Faults, Injection, Sandbox
-from mobiz_async.testing import FakeClock
+from mobiz_async.models import OnUnknown, StopReason
+from mobiz_async.sandbox import Fault, Faults, Injection
 
-SOURCE = [f"2782{number:07d}" for number in range(18)]
 AFTER_APPLY = Fault.RESET_AFTER_APPLY
-
-
-@pytest.fixture
-async def sandbox():
-    async with Sandbox() as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-async def mobiz(sandbox):
-    client = MobizClient(
-        "sandbox-api-key",
-        "sandbox-subscription-key",
-        base_url=sandbox.base_url,
-        retry=RetryPolicy(max_attempts=2, base=0.0, throttle_base=0.0),
-        timeouts=Timeouts(read=5.0),
-        pace=Pace(concurrency=2, throttle_pause=0.0),
-        clock=FakeClock(auto=True, grace=0.01),
-    )
-    async with client:
-        yield client
-
-
-@pytest.fixture
-def send(mobiz, shelf):
-    """One run on the shelf's journal, chunks of 4 records: 5 of them, the last of 2."""
-
-    async def send(source: Any = SOURCE, list_id: str = "1", **options: Any) -> Any:
-        return await mobiz.send_bulk(list_id, source, journal=shelf.journal(), **{"chunk_size": 4, **options})
-
-    return send
-
-
-@pytest.fixture
-def look(shelf):
-    async def look() -> dict[ChunkState, int]:
-        journal = shelf.journal()
-        await journal.open(None)
-        summary = summarize([part async for part in journal.parts()])
-        await journal.close()
-        return {state: records for state, records in summary.records.items() if records}
-
-    return look
 
 
 async def test_a_run_that_went_well_sends_nothing_the_second_time(sandbox, send):

@@ -1,0 +1,81 @@
+"""Opt-outs that came after an earlier run had put their recipients into chunks."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from operator import itemgetter
+from typing import Any
+
+from mobiz_async.errors import Reason
+from mobiz_async.journal.protocol import Part
+from mobiz_async.recipients.stages import Problem, Stage, Staged
+
+__all__ = ["LateOptOuts"]
+
+
+class LateOptOuts:
+    """Who is on the suppression list now, and in a chunk that an earlier run has made.
+
+    A chunk is known again by its bytes. Without such a record it would be another one, and so would all that follow: so
+    the record stays in its chunk, and is passed over when the chunk is sent.
+    """
+
+    def __init__(self) -> None:
+        """Know of no earlier run: then nothing is spared."""
+        self._firsts = array("Q")
+        self._afters = array("Q")
+        self._spared: dict[int, Problem] = {}
+        self._any = False
+
+    def note(self, part: Part) -> None:
+        """Take note of the rows of a part, which come in the order of the source."""
+        for first, length in part.rows if self._any else ():
+            self._firsts.append(first)
+            self._afters.append(first + length)
+
+    def sparing(self, suppression: Stage) -> Stage:
+        """Return the stage that holds back what ``suppression`` does, but lets records of earlier chunks through."""
+        self._any = True
+
+        def run(records: list[Any], rows: Sequence[int]) -> Staged:
+            staged = suppression(records, rows)
+            if not staged.problems or not self._firsts:
+                return staged
+            spared = [problem for problem in staged.problems if self._is_late(problem)]
+            if not spared:
+                return staged
+            self._spared.update((problem.row, problem) for problem in spared)
+            passed = [*zip(staged.rows, staged.records, strict=True), *((held.row, held.record) for held in spared)]
+            passed.sort(key=itemgetter(0))
+            return Staged(
+                [record for _, record in passed],
+                [row for row, _ in passed],
+                [problem for problem in staged.problems if problem.row not in self._spared],
+            )
+
+        return run
+
+    def within(self, rows: Sequence[tuple[int, int]]) -> dict[int, Problem]:
+        """Return those of a chunk with ``rows``, by their places in it, from 0."""
+        if not self._spared:
+            return {}
+        firsts = [first for first, _ in rows]
+        before = [0, *accumulate(length for _, length in rows)]
+        found = {}
+        for row in sorted(self._spared):
+            at = bisect_right(firsts, row) - 1
+            if at >= 0 and row < sum(rows[at]):
+                found[before[at] + row - firsts[at]] = self._spared[row]
+        return found
+
+    def forget(self, late: Iterable[Problem]) -> None:
+        """Let go of those whose chunk is dealt with."""
+        for problem in late:
+            del self._spared[problem.row]
+
+    def _is_late(self, problem: Problem) -> bool:
+        at = bisect_right(self._firsts, problem.row) - 1
+        return problem.reason is Reason.SUPPRESSED and at >= 0 and problem.row < self._afters[at]
