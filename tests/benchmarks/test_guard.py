@@ -22,8 +22,8 @@ untouched = Intake.stage
 def touch(record):
     return record
 
-def stage(self, max_bytes=None):
-    inner = untouched(self, max_bytes)
+def stage(self, *settings):
+    inner = untouched(self, *settings)
     def outer(records, rows):
         records = {touching}
         return inner(records, rows)
