@@ -35,6 +35,7 @@ from mobiz_async.models import (
     OnRejected,
     OnUnknown,
     Outcome,
+    Pace,
     ResultCode,
     RetryPolicy,
     Secret,
@@ -42,7 +43,6 @@ from mobiz_async.models import (
     Timeouts,
 )
 from mobiz_async.options import BulkOptions, BulkSettings
-from mobiz_async.pacing import Pace
 from mobiz_async.reports import (
     AppendReceipt,
     AttemptEvent,

@@ -35,14 +35,16 @@ from mobiz_async.models import (
     Credentials,
     DataList,
     Outcome,
+    Pace,
     RetryPolicy,
     Secret,
     Timeouts,
     check_definition,
 )
 from mobiz_async.options import BulkOptions, BulkSettings
-from mobiz_async.pacing import Lane, Pace, Pacer
+from mobiz_async.pacing import Lane, Pacer
 from mobiz_async.reports import AppendReceipt, BulkReport, EventHook, TriggerReceipt, TriggerReport
+from mobiz_async.settings import whole
 from mobiz_async.transport import AiohttpTransport, Transport, check_base_url
 from mobiz_async.unseen import Hidden, hide, unseen
 from mobiz_async.wire import (
@@ -225,11 +227,12 @@ class MobizClient:
         self, trigger_key: Secret, held: Hidden[Records], batch_size: int, concurrency: int | None, when: str | None
     ) -> TriggerReport:
         check_trigger_key(trigger_key)
-        if batch_size < 1 or (concurrency is not None and concurrency < 1):
-            raise ConfigurationError("batch_size and concurrency are at least 1")
+        whole(1).check("batch_size", batch_size)
+        at_once = self._pace.concurrency if concurrency is None else concurrency
+        whole(1).check("concurrency", at_once)
         with self._lifetime.operation():
             chunker = unseen(hide(partial(batch_chunker, next(held), batch_size)))
-            run = TriggerRun(self._deliverer, trigger_key, chunker, concurrency or self._pace.concurrency, when)
+            run = TriggerRun(self._deliverer, trigger_key, chunker, at_once, when)
             with self._lifetime.stopping(run):
                 return await run.run()
 

@@ -32,6 +32,7 @@ import attrs
 
 from mobiz_async.errors import ConfigurationError, NotSentError, OutcomeUnknownError
 from mobiz_async.reports import TriggerReceipt
+from mobiz_async.settings import number, whole
 from mobiz_async.unseen import Hidden, hide
 
 __all__ = ["BatchQueue", "Coalescer", "Leftover", "Post"]
@@ -163,12 +164,17 @@ class Coalescer:
         (``on_full="wait"``) or get a ``NotSentError`` (``"fail"``). Raises ``ConfigurationError`` for a number that
         makes no sense.
         """
-        if min(max_batch, max_queue, max_batches_in_flight) < 1:
-            raise ConfigurationError("max_batch, max_queue and max_batches_in_flight are at least 1")
-        if not 0 <= max_wait < math.inf:
-            raise ConfigurationError("max_wait is a number of seconds, 0 or more")
+        for setting, value in (
+            ("max_batch", max_batch),
+            ("max_queue", max_queue),
+            ("max_batches_in_flight", max_batches_in_flight),
+        ):
+            whole(1).check(setting, value)
+        number().check("max_wait", max_wait)
+        if max_wait == math.inf:
+            raise ConfigurationError("must be finite", setting="max_wait")
         if on_full not in ("wait", "fail"):
-            raise ConfigurationError("on_full is 'wait' or 'fail'")
+            raise ConfigurationError("is 'wait' or 'fail'", setting="on_full")
         self._post = post
         self._queue: BatchQueue[_Call] = BatchQueue(min(max_batch, max_queue), max_wait)
         self._outside: collections.OrderedDict[_Call, None] = collections.OrderedDict()

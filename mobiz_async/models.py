@@ -8,8 +8,10 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 import attrs
+from attrs.validators import optional
 
 from mobiz_async.errors import ConfigurationError
+from mobiz_async.settings import above, number, whole
 
 __all__ = [
     "MAX_RECORDS_PER_APPEND",
@@ -20,6 +22,7 @@ __all__ = [
     "OnRejected",
     "OnUnknown",
     "Outcome",
+    "Pace",
     "ResultCode",
     "RetryPolicy",
     "Secret",
@@ -172,10 +175,10 @@ class Timeouts:
     body taken by the peer. ``total``: the whole attempt, from its start to the last byte of the answer.
     """
 
-    connect: float = attrs.field(default=10.0, validator=attrs.validators.gt(0))
-    read: float = attrs.field(default=60.0, validator=attrs.validators.gt(0))
-    upload_stall: float = attrs.field(default=30.0, validator=attrs.validators.gt(0))
-    total: float = attrs.field(default=300.0, validator=attrs.validators.gt(0))
+    connect: float = attrs.field(default=10.0, validator=above(0))
+    read: float = attrs.field(default=60.0, validator=above(0))
+    upload_stall: float = attrs.field(default=30.0, validator=above(0))
+    total: float = attrs.field(default=300.0, validator=above(0))
 
 
 @attrs.frozen
@@ -188,13 +191,37 @@ class RetryPolicy:
     as long as ``max_retry_after``.
     """
 
-    max_attempts: int = attrs.field(default=8, validator=attrs.validators.ge(1))
-    deadline: float | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.gt(0)))
-    base: float = attrs.field(default=0.1, validator=attrs.validators.ge(0))
-    cap: float = attrs.field(default=20.0, validator=attrs.validators.ge(0))
-    throttle_base: float = attrs.field(default=1.0, validator=attrs.validators.ge(0))
-    throttle_cap: float = attrs.field(default=60.0, validator=attrs.validators.ge(0))
-    max_retry_after: float = attrs.field(default=3600.0, validator=attrs.validators.ge(0))
+    max_attempts: int = attrs.field(default=8, validator=whole(1))
+    deadline: float | None = attrs.field(default=None, validator=optional(above(0)))
+    base: float = attrs.field(default=0.1, validator=number())
+    cap: float = attrs.field(default=20.0, validator=number())
+    throttle_base: float = attrs.field(default=1.0, validator=number())
+    throttle_cap: float = attrs.field(default=60.0, validator=number())
+    max_retry_after: float = attrs.field(default=3600.0, validator=number())
+
+
+@attrs.frozen
+class Pace:
+    """How hard a client may lean on the server.
+
+    ``concurrency`` and ``single_concurrency``: upper bounds of requests in flight in the bulk lane and the single lane.
+    ``requests_per_second``, ``records_per_second``: caps over both lanes; None for none. A chunk larger than a second's
+    worth of records goes whole, and the next waits for it. ``increase`` (requests a round trip, while all are used) and
+    ``decrease`` (a factor, once per throttling): how concurrency adapts. ``throttle_pause``: least seconds of silence
+    after a 429, also where it named fewer. ``breaker_threshold`` connect failures in a row open the breaker; probes are
+    ``probe_base`` seconds apart at first and ``probe_cap`` at most.
+    """
+
+    concurrency: int = attrs.field(default=8, validator=whole(1))
+    single_concurrency: int = attrs.field(default=100, validator=whole(1))
+    requests_per_second: float | None = attrs.field(default=None, validator=optional(above(0)))
+    records_per_second: float | None = attrs.field(default=None, validator=optional(above(0)))
+    increase: float = attrs.field(default=1.0, validator=above(0))
+    decrease: float = attrs.field(default=0.7, validator=above(0, 1))
+    throttle_pause: float = attrs.field(default=1.0, validator=number())
+    breaker_threshold: int = attrs.field(default=5, validator=whole(1))
+    probe_base: float = attrs.field(default=0.5, validator=above(0))
+    probe_cap: float = attrs.field(default=20.0, validator=above(0))
 
 
 def _definition(value: Mapping[str, str] | None) -> Mapping[str, str] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypedDict, TypeVar
 
@@ -15,6 +14,7 @@ from mobiz_async.journal import Journal
 from mobiz_async.models import MAX_RECORDS_PER_APPEND, OnInvalid, OnRejected, OnUnknown
 from mobiz_async.recipients.stages import Problem
 from mobiz_async.reports import Stats
+from mobiz_async.settings import above, number, whole
 
 __all__ = ["BulkOptions", "BulkSettings"]
 
@@ -39,18 +39,6 @@ def _on_rejected(value: OnRejected | str) -> OnRejected:
 
 def _on_invalid(value: OnInvalid | str) -> OnInvalid:
     return _chosen("on_invalid", OnInvalid, value)
-
-
-def _number(least: float, most: float = math.inf, *, beyond: bool = False) -> Callable[..., None]:
-    """Return the validator of a number from ``least`` to ``most``; ``beyond``: it must be more than ``least``."""
-    said = f"above {least:,}" if beyond else f"at least {least:,}" if most == math.inf else f"{least:,} to {most:,}"
-
-    def check(options: BulkOptions, field: attrs.Attribute[Any], value: float) -> None:
-        del options
-        if not least <= value <= most or (beyond and value == least):
-            raise ConfigurationError(f"must be {said}", setting=field.name)
-
-    return check
 
 
 def _no_text(options: BulkOptions, field: attrs.Attribute[Any], value: object) -> None:
@@ -91,11 +79,11 @@ class BulkSettings(TypedDict, total=False):
 class BulkOptions:
     """How a bulk run is done. Every field is a keyword of ``send_bulk`` and ``bulk``."""
 
-    chunk_size: int = attrs.field(default=MAX_RECORDS_PER_APPEND, validator=_number(1, MAX_RECORDS_PER_APPEND))
+    chunk_size: int = attrs.field(default=MAX_RECORDS_PER_APPEND, validator=whole(1, MAX_RECORDS_PER_APPEND))
     """Records in a request; the vendor's maximum is 10,000."""
-    max_chunk_bytes: int = attrs.field(default=MAX_CHUNK_BYTES, validator=_number(64))
+    max_chunk_bytes: int = attrs.field(default=MAX_CHUNK_BYTES, validator=whole(64))
     """Bytes in a request. A single record larger than that is invalid."""
-    concurrency: int | None = attrs.field(default=None, validator=optional(_number(1)))
+    concurrency: int | None = attrs.field(default=None, validator=optional(whole(1)))
     """Chunks in flight; None: the client's. Memory is (concurrency + 1) chunks."""
     journal: Journal | None = None
     """Where the run is written down, to be resumed: the same call with the same journal goes on. None: in memory."""
@@ -105,7 +93,7 @@ class BulkOptions:
     """What to do about a chunk that was refused."""
     on_invalid: OnInvalid = attrs.field(default=OnInvalid.RAISE, converter=_on_invalid)
     """What to do about a record that cannot be sent."""
-    max_split_requests: int = attrs.field(default=2_000, validator=_number(0))
+    max_split_requests: int = attrs.field(default=2_000, validator=whole(0))
     """Requests that ``OnRejected.SPLIT`` may spend, over the whole run; what is left unsplit then is rejected."""
     number_field: str | None = None
     """The field that holds the phone number; None: the list's first ``msisdn`` field where known, else "Number"."""
@@ -121,17 +109,17 @@ class BulkOptions:
     """Numbers that are not to be texted; they are skipped."""
     dedupe: str | None = None
     """A field, such as "Number": of records that agree in it, only the first goes."""
-    max_failure_rate: float | None = attrs.field(default=None, validator=optional(_number(0, 1)))
+    max_failure_rate: float | None = attrs.field(default=None, validator=optional(number(0, 1)))
     """Stop when more than this share of the records settled so far is rejected, unknown or not sent."""
-    records_per_second: float | None = attrs.field(default=None, validator=optional(_number(0, beyond=True)))
+    records_per_second: float | None = attrs.field(default=None, validator=optional(above(0)))
     """Send no faster than this, on average over a few chunks."""
-    deadline: float | None = attrs.field(default=None, validator=optional(_number(0, beyond=True)))
+    deadline: float | None = attrs.field(default=None, validator=optional(above(0)))
     """Seconds after which nothing new is started. None: an outage is waited out, however long."""
     progress: Callable[[Stats], None] | None = None
     """Called with the live counts after each chunk."""
     on_skipped: Callable[[Problem], None] | None = None
     """Called with each record that is skipped; the only place where its content is handed out."""
-    failures_kept: int = attrs.field(default=100, validator=_number(1))
+    failures_kept: int = attrs.field(default=100, validator=whole(1))
     """How many of the first, and of the last, failed chunks the report holds."""
 
     def identity(self, list_id: str, checks: Mapping[str, str]) -> dict[str, str]:

@@ -24,14 +24,11 @@ import attrs
 
 from mobiz_async.clock import Clock
 from mobiz_async.limits import Breaker, BreakerState, ConcurrencyLimit, LearntRate, Meter
-from mobiz_async.models import Outcome
+from mobiz_async.models import Outcome, Pace
 from mobiz_async.queueing import Waiters
 from mobiz_async.verdicts import Verdict
 
-__all__ = ["Lane", "Pace", "Pacer", "Permit"]
-
-_positive = attrs.validators.gt(0.0)
-_rate = attrs.validators.optional(_positive)
+__all__ = ["Lane", "Pacer", "Permit"]
 
 
 class Lane(enum.Enum):
@@ -41,30 +38,6 @@ class Lane(enum.Enum):
     """One trigger somebody waits for."""
     BULK = "bulk"
     """A chunk or batch of a run."""
-
-
-@attrs.frozen
-class Pace:
-    """How hard a client may lean on the server.
-
-    ``concurrency`` and ``single_concurrency``: upper bounds of requests in flight in the bulk lane and the single lane.
-    ``requests_per_second``, ``records_per_second``: caps over both lanes; None for none. A chunk larger than a second's
-    worth of records goes whole, and the next waits for it. ``increase`` (requests a round trip, while all are used) and
-    ``decrease`` (a factor, once per throttling): how concurrency adapts. ``throttle_pause``: least seconds of silence
-    after a 429, also where it named fewer. ``breaker_threshold`` connect failures in a row open the breaker; probes are
-    ``probe_base`` seconds apart at first and ``probe_cap`` at most.
-    """
-
-    concurrency: int = attrs.field(default=8, validator=attrs.validators.ge(1))
-    single_concurrency: int = attrs.field(default=100, validator=attrs.validators.ge(1))
-    requests_per_second: float | None = attrs.field(default=None, validator=_rate)
-    records_per_second: float | None = attrs.field(default=None, validator=_rate)
-    increase: float = attrs.field(default=1.0, validator=_positive)
-    decrease: float = attrs.field(default=0.7, validator=attrs.validators.and_(_positive, attrs.validators.lt(1.0)))
-    throttle_pause: float = attrs.field(default=1.0, validator=attrs.validators.ge(0))
-    breaker_threshold: int = attrs.field(default=5, validator=attrs.validators.ge(1))
-    probe_base: float = attrs.field(default=0.5, validator=_positive)
-    probe_cap: float = attrs.field(default=20.0, validator=_positive)
 
 
 class Permit:

@@ -8,7 +8,8 @@ import math
 
 import attrs
 
-from mobiz_async.pacing import Lane, Pace, Pacer
+from mobiz_async.models import Pace
+from mobiz_async.pacing import Lane, Pacer
 from mobiz_async.testing import FakeClock
 
 

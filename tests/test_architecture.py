@@ -18,6 +18,7 @@ LAYERS = (
     "encoding",
     "legible",
     "errors",
+    "settings",
     "clock",
     "cancelling",
     "unseen",

@@ -9,7 +9,8 @@ import pytest
 from pacing_stand import stands
 
 from mobiz_async.limits import BreakerState
-from mobiz_async.pacing import Lane, Pace, Pacer
+from mobiz_async.models import Pace
+from mobiz_async.pacing import Lane, Pacer
 from mobiz_async.testing import FakeClock
 from mobiz_async.verdicts import Verdict
 

@@ -7,7 +7,8 @@ import functools
 import pytest
 from throttling_servers import FixedWindow, Scenario, SlidingWindow, TokenBucket, none, simulate, whole_seconds
 
-from mobiz_async.pacing import Lane, Pace
+from mobiz_async.models import Pace
+from mobiz_async.pacing import Lane
 
 GATES = [FixedWindow, SlidingWindow, TokenBucket]
 STEADY, NEARLY_STEADY = (0.05, 0.05), (0.01, 0.03)

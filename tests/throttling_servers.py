@@ -11,7 +11,8 @@ from typing import Protocol
 
 import attrs
 
-from mobiz_async.pacing import Lane, Pace, Pacer
+from mobiz_async.models import Pace
+from mobiz_async.pacing import Lane, Pacer
 from mobiz_async.testing import FakeClock
 from mobiz_async.verdicts import Verdict
 

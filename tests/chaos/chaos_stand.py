@@ -18,8 +18,7 @@ from ground_truth import by_record
 
 from mobiz_async import MobizClient
 from mobiz_async.journal import ChunkState, Journal, Part, SQLiteJournal
-from mobiz_async.models import RetryPolicy, Timeouts
-from mobiz_async.pacing import Pace
+from mobiz_async.models import Pace, RetryPolicy, Timeouts
 from mobiz_async.transport import Transport
 
 IMPATIENT = RetryPolicy(max_attempts=3, base=0.0, throttle_base=0.0)

@@ -21,8 +21,7 @@ from ground_truth import numbers
 from mobiz_async import MobizClient, transport
 from mobiz_async.journal import SQLiteJournal
 from mobiz_async.journal.protocol import Intent, Settlement
-from mobiz_async.models import RetryPolicy
-from mobiz_async.pacing import Pace
+from mobiz_async.models import Pace, RetryPolicy
 from mobiz_async.transport import AiohttpTransport, OnStage
 from mobiz_async.verdicts import Attempt, Stage
 from mobiz_async.wire import Request

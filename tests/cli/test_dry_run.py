@@ -116,7 +116,11 @@ def test_whoever_wants_no_look_is_told_what_the_exit_code_is_for(cli, words) -> 
 def test_settings_that_no_run_would_take_are_refused_here_as_well(cli, words) -> None:
     ended = cli(*words[:-2], "--dry-run", "--chunk-size", 0)
 
-    assert (ended.code, ended.out, ended.err) == (2, "", "error: --chunk-size must be 1 to 10,000\n")
+    assert (ended.code, ended.out, ended.err) == (
+        2,
+        "",
+        "error: --chunk-size must be a whole number from 1 to 10,000\n",
+    )
 
 
 def test_a_file_without_records_is_looked_at_as_well(cli, file) -> None:

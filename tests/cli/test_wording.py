@@ -20,10 +20,10 @@ from mobiz_async.recipients import load_suppression, open_recipients, preview
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--concurrency", 0], "--concurrency must be at least 1"),
-        (["--max-failure-rate", 2], "--max-failure-rate must be 0 to 1"),
-        (["--records-per-second", 0], "--records-per-second must be above 0"),
-        (["--deadline", "0"], "--deadline must be above 0"),
+        (["--concurrency", 0], "--concurrency must be a whole number of at least 1"),
+        (["--max-failure-rate", 2], "--max-failure-rate must be a number from 0 to 1"),
+        (["--records-per-second", 0], "--records-per-second must be a number above 0"),
+        (["--deadline", "0"], "--deadline must be a number above 0"),
         (["--dry-run", "--price-per-segment", "much"], "--price-per-segment is an amount of money, such as 0.25"),
     ],
 )

@@ -63,7 +63,7 @@ def test_an_empty_key_scrubs_nothing() -> None:
 
 @pytest.mark.parametrize("field", ["connect", "read", "upload_stall", "total"])
 def test_a_timeout_is_positive(field: str) -> None:
-    with pytest.raises(ValueError, match=field):
+    with pytest.raises(ConfigurationError, match=f"^{field} must be "):
         Timeouts(**{field: 0})
 
 
@@ -80,7 +80,7 @@ def test_a_timeout_is_positive(field: str) -> None:
     ],
 )
 def test_a_retry_policy_refuses_what_makes_no_sense(field: str, value: float) -> None:
-    with pytest.raises(ValueError, match=field):
+    with pytest.raises(ConfigurationError, match=f"^{field} must be "):
         RetryPolicy(**{field: value})
 
 

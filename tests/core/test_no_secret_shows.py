@@ -32,7 +32,7 @@ from mobiz_async import (
     SourceError,
     Timeouts,
 )
-from mobiz_async.pacing import Pace
+from mobiz_async.models import Pace
 from mobiz_async.sandbox import Fault, Faults, Sandbox
 
 API_KEY = "k3yApi/+==9\\f"

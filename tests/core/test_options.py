@@ -70,9 +70,9 @@ def test_a_value_that_cannot_be_is_a_configuration_error_that_names_it(name: str
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("chunk_size", 10_001, "must be 1 to 10,000"),
-        ("max_chunk_bytes", 63, "must be at least 64"),
-        ("deadline", 0, "must be above 0"),
+        ("chunk_size", 10_001, "must be a whole number from 1 to 10,000"),
+        ("max_chunk_bytes", 63, "must be a whole number of at least 64"),
+        ("deadline", 0, "must be a number above 0"),
         ("on_unknown", "perhaps", "is one of keep, stop, resend"),
     ],
 )

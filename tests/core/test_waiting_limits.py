@@ -7,7 +7,8 @@ from fakes import Network, accepted, client_on, numbers
 
 from mobiz_async import RetryPolicy
 from mobiz_async.delivery import Deliverer
-from mobiz_async.pacing import Lane, Pace, Pacer
+from mobiz_async.models import Pace
+from mobiz_async.pacing import Lane, Pacer
 from mobiz_async.testing import FakeClock
 from mobiz_async.verdicts import Verdict
 from mobiz_async.wire import append_request

@@ -12,8 +12,7 @@ from eighteen import SOURCE
 
 from mobiz_async import MobizClient
 from mobiz_async.journal import ChunkState, Journal, MemoryJournal, SQLiteJournal, summarize
-from mobiz_async.models import RetryPolicy, Timeouts
-from mobiz_async.pacing import Pace
+from mobiz_async.models import Pace, RetryPolicy, Timeouts
 from mobiz_async.sandbox import Sandbox
 from mobiz_async.testing import FakeClock
 

@@ -9,8 +9,7 @@ import pytest
 
 from mobiz_async import MobizClient
 from mobiz_async.journal import ChunkState, SQLiteJournal
-from mobiz_async.models import OnRejected, Outcome, RetryPolicy, StopReason
-from mobiz_async.pacing import Pace
+from mobiz_async.models import OnRejected, Outcome, Pace, RetryPolicy, StopReason
 from mobiz_async.sandbox import Fault, Faults, Injection, Sandbox
 from mobiz_async.testing import FakeClock
 
