@@ -102,6 +102,22 @@ async def test_the_first_bad_record_is_told_of_and_no_other(operation) -> None:
     assert (error.row, error.reason, error.report.accepted) == (4, Reason.NOT_ENCODABLE, 2)
 
 
+SHAPELESS, NOT_FINITE, NOT_TEXT = None, {"Number": "1", "Message": float("nan")}, {"Number": "1", "Message": "\ud83d"}
+
+
+@both
+@pytest.mark.parametrize("source", [list, agen])
+@pytest.mark.parametrize("first", [SHAPELESS, NOT_FINITE, NOT_TEXT], ids=["shape", "value", "encoding"])
+@pytest.mark.parametrize("second", [SHAPELESS, NOT_FINITE, NOT_TEXT], ids=["shape", "value", "encoding"])
+async def test_whatever_is_wrong_with_the_records_behind_it_the_first_bad_one_ends_it(
+    operation, source, first, second
+) -> None:
+    """The checks find some kinds before others: none may let the bad record before it pass."""
+    network, error = await ended(operation, source([*rows(5), first, *rows(2), second, *rows(2)]), 2)
+
+    assert (error.row, error.report.accepted, network.bodies) == (6, 4, [rows(4)[:2], rows(4)[2:]])
+
+
 async def test_an_append_is_all_or_nothing_also_where_the_bad_record_is_one_too_many() -> None:
     network = Network()
     async with client_on(network) as client:
