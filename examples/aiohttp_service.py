@@ -11,8 +11,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from mobiz_async import InvalidRecordError, MobizClient, NotSentError, OutcomeUnknownError, RejectedError
-from mobiz_async.coalescing import Coalescer
+from mobiz_async import Coalescer, InvalidRecordError, MobizClient, NotSentError, OutcomeUnknownError, RejectedError
 
 CODES = web.AppKey("codes", Coalescer)
 

@@ -3,7 +3,7 @@
     MobizError
     ├── ConfigurationError        mend the settings; nothing was sent
     ├── InvalidRecordError        mend the record (row, field, reason); it was not sent
-    ├── SourceError               the iterable of records raised; mend it and go on from its row
+    ├── SourceError               mend the source, which raised; report says what was sent
     ├── SourceChangedError        the source differs from what the journal saw; nothing sent after it
     ├── JournalError              the journal cannot be written or used; nothing is sent without it
     └── RequestError              one POST did not end in acceptance

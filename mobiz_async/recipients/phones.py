@@ -1,7 +1,7 @@
 """Phone numbers in any spelling to the digits the API takes: country code and number, "27821234567".
 
 South African numbers are read without any library; all others by ``phonenumbers`` (extra ``phones``), which is
-imported when the first of them comes. At some 55 µs a number that library is for the rest, not for a million.
+imported when the first of them comes. At some 50 µs a number that library is for the rest, not for a million.
 
 The South African rule, which holds wherever the text came from: after the country code there are exactly nine digits.
 06, 07 and 081 to 085 are mobile; 080, 086, 087, 090 to 092 and the geographic codes are assigned but not mobile; all

@@ -14,8 +14,8 @@ from typing import Any
 
 import attrs
 import pytest
-from docs_pages import DOCS
-from public import PUBLIC
+from docs_pages import DOCS, ROOT, pages
+from public import PUBLIC, public_modules
 
 import mobiz_async
 import mobiz_async.integrations
@@ -94,6 +94,20 @@ def test_every_public_module_stands_in_the_reference() -> None:
     ]
 
     assert missing == []
+
+
+def test_examples_and_pages_import_only_what_is_public() -> None:
+    """Whoever copies them must not be left with what may change at any time."""
+    modules = {*PUBLIC, *ADAPTERS, *(module.__name__ for module in public_modules())}
+    texts = {path.name: path.read_text("utf-8") for path in (*pages(), *(ROOT / "examples").glob("*.py"))}
+    imported = [
+        (name, module)
+        for name, text in texts.items()
+        for module in re.findall(r"^ *(?:from|import) (mobiz_async[\w.]*)(?: import\b|$)", text, re.MULTILINE)
+    ]
+
+    assert len(imported) > len(texts)
+    assert [(name, module) for name, module in imported if module not in modules] == []
 
 
 @pytest.mark.parametrize("name", CALLABLES)
