@@ -164,7 +164,7 @@ class StopReason(enum.StrEnum):
     SOURCE = "the source of records failed"
     JOURNAL = "the journal failed"
     CANCELLED = "the run was cancelled"
-    ERROR = "a callback raised"
+    ERROR = "a callback raised, or a transport"
 
 
 @attrs.frozen
