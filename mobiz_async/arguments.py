@@ -11,12 +11,13 @@ from typing import Any
 from mobiz_async.chunking import MAX_CHUNK_BYTES, Chunker
 from mobiz_async.encoding import ENCODING_ERRORS, encode
 from mobiz_async.errors import ConfigurationError, InvalidRecordError, Reason
+from mobiz_async.late_optouts import LateOptOuts
 from mobiz_async.models import MAX_RECORDS_PER_APPEND, DataList, Secret
 from mobiz_async.options import BulkOptions
 from mobiz_async.recipients.intake import Intake
 from mobiz_async.recipients.shape import shape_stage
 from mobiz_async.recipients.sources import Recipients
-from mobiz_async.recipients.stages import Problem, Stage
+from mobiz_async.recipients.stages import Problem
 from mobiz_async.unseen import Hidden, hide, unseen
 
 __all__ = [
@@ -113,12 +114,18 @@ def bulk_chunker(
     asked: BulkOptions,
     *,
     on_problems: Callable[[list[Problem]], None],
-    sparing: Callable[[Stage], Stage],
+    late: LateOptOuts,
 ) -> Chunker:
     """Return what makes the chunks of a bulk run."""
     most = asked.max_chunk_bytes
-    stage = intake.stage(most, sparing)
-    return Chunker(records, stage, chunk_size=asked.chunk_size, max_bytes=most, on_problems=on_problems)
+    return Chunker(
+        records,
+        intake.stage(most, late.sparing),
+        chunk_size=asked.chunk_size,
+        max_bytes=most,
+        on_problems=on_problems,
+        most_of=late.most_of,
+    )
 
 
 def append_chunker(contacts: DataList | str | int, rows: Records, number_field: str | None) -> Chunker:

@@ -33,7 +33,7 @@ from mobiz_async.late_optouts import LateOptOuts
 from mobiz_async.limits import Meter
 from mobiz_async.models import OnInvalid, OnUnknown, StopReason
 from mobiz_async.options import BulkOptions
-from mobiz_async.recipients.stages import SKIPS, Problem, Stage
+from mobiz_async.recipients.stages import SKIPS, Problem
 from mobiz_async.reports import BulkReport, ChunkOutcome, Stats
 from mobiz_async.resuming import Earlier, plan
 
@@ -41,11 +41,9 @@ __all__ = ["BulkRun"]
 
 
 class MakeChunker(Protocol):
-    """Makes the run's chunker, once the run says where problems go, and whom the suppression list is to spare."""
+    """Makes the run's chunker, once the run says where problems go, and who is in a chunk of an earlier run."""
 
-    def __call__(
-        self, *, on_problems: Callable[[list[Problem]], None], sparing: Callable[[Stage], Stage]
-    ) -> Chunker: ...
+    def __call__(self, *, on_problems: Callable[[list[Problem]], None], late: LateOptOuts) -> Chunker: ...
 
 
 _log = logging.getLogger("mobiz_async")
@@ -76,7 +74,7 @@ class BulkRun:
         self._deliverer = deliverer
         self._list_id = list_id
         self._late = LateOptOuts()
-        self._chunker = make_chunker(on_problems=self._hold_back, sparing=self._late.sparing)
+        self._chunker = make_chunker(on_problems=self._hold_back, late=self._late)
         self._journal = journal
         self._identity = identity
         self._options = options

@@ -12,6 +12,7 @@ Chunks that were full before it are handed out first, whatever slice it came in.
 from __future__ import annotations
 
 import asyncio
+import sys
 from bisect import bisect_left
 from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from operator import attrgetter
@@ -52,6 +53,11 @@ class Chunk:
     body: bytearray = attrs.field(repr=False)
 
 
+def _no_limit(index: int) -> int:
+    del index
+    return sys.maxsize
+
+
 _split = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
@@ -71,17 +77,20 @@ class Chunker:
         chunk_size: int,
         max_bytes: int,
         on_problems: Callable[[list[Problem]], None],
+        most_of: Callable[[int], int] = _no_limit,
         timer: Callable[[], float] = perf_counter,
     ) -> None:
         """``on_problems`` is given the records held back, as they come. What it raises ends the reading.
 
         An ``InvalidRecordError`` does so where its record stands: what was full before it is handed out first.
+        ``most_of`` a chunk, counted from 0, is how many records it may have where that is less than ``chunk_size``.
         """
         self._slices = Slices(source)
         self._stage = stage
         self._chunk_size = chunk_size
         self._max_bytes = max_bytes
         self._on_problems = on_problems
+        self._most_of = most_of
         self._timer = timer
         self._let_go_at = timer()
         self._index = 0
@@ -89,6 +98,8 @@ class Chunker:
         self._encoded = bytearray()
         self._count = 0
         self._rows: list[tuple[int, int]] = []
+        self._most = chunk_size
+        """Records that the open chunk may have."""
         self._waiting: list[Any] = []
         self._waiting_rows: Sequence[int] = ()
         self._refused: InvalidRecordError | None = None
@@ -200,6 +211,8 @@ class Chunker:
     def _fill(self) -> Chunk | None:
         """Encode what waits into the open chunk; return the chunk as soon as it is full."""
         while self._waiting:
+            if not self._count:
+                self._most = min(self._chunk_size, self._most_of(self._index))
             chunk = self._fill_whole() or self._fill_singly()
             if chunk is not None:
                 return chunk
@@ -207,7 +220,7 @@ class Chunker:
 
     def _fill_whole(self) -> Chunk | None:
         """Encode all that fits by count in one go, unless it has too many bytes or a record that cannot be encoded."""
-        room = self._chunk_size - self._count
+        room = self._most - self._count
         records = self._waiting if len(self._waiting) <= room else self._waiting[:room]
         # By way of a buffer that is used again and again: it stays in the processor's cache, and msgspec would let one
         # that grows shrink to what is in it, each time.
@@ -222,11 +235,11 @@ class Chunker:
         encoded.pop()
         self._body += encoded
         self._take(len(records))
-        return self._close() if self._count == self._chunk_size else None
+        return self._close() if self._count == self._most else None
 
     def _fill_singly(self) -> Chunk | None:
         """Encode record by record: one of them ends the chunk by its bytes, is too large alone, or not encodable."""
-        while self._waiting and self._count < self._chunk_size:
+        while self._waiting and self._count < self._most:
             fault: tuple[str | None, Reason] | None = None
             try:
                 encoded = encode(self._waiting[0])
@@ -246,7 +259,7 @@ class Chunker:
             self._body.append(_COMMA)
             self._body += encoded
             self._take(1)
-        return self._close() if self._count == self._chunk_size else None
+        return self._close() if self._count == self._most else None
 
     def _take(self, count: int) -> None:
         """Move the first ``count`` waiting records to the open chunk's books."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
@@ -27,14 +28,29 @@ class LateOptOuts:
         """Know of no earlier run: then nothing is spared."""
         self._firsts = array("Q")
         self._afters = array("Q")
+        self._sizes = array("L")
+        """Records of each chunk, by its index; 0: of none that is known."""
         self._spared: dict[int, Problem] = {}
         self._any = False
 
     def note(self, part: Part) -> None:
         """Take note of the rows of a part, which come in the order of the source."""
-        for first, length in part.rows if self._any else ():
+        if not self._any:
+            return
+        for first, length in part.rows:
             self._firsts.append(first)
             self._afters.append(first + length)
+        while len(self._sizes) <= part.index:
+            self._sizes.append(0)
+        self._sizes[part.index] += part.count
+
+    def most_of(self, index: int) -> int:
+        """Return how many records an earlier run put into a chunk; where it made none, more than any has.
+
+        A chunk may have been full by its bytes. Who was next and has opted out since leaves room for one behind them.
+        """
+        made = self._sizes[index] if index < len(self._sizes) else 0
+        return made or sys.maxsize
 
     def sparing(self, suppression: Stage) -> Stage:
         """Return the stage that holds back what ``suppression`` does, but lets records of earlier chunks through."""
