@@ -114,11 +114,13 @@ class ChunkLife:
                 await self._send(piece, in_doubt=True)
             case Fate.KEEP:
                 await self._settle_as_known(piece, step.part)
+            case Fate.KEEP_IN_DOUBT:
+                await self._settle_as_known(piece, step.part, "; not sent again, as somebody in it has opted out since")
             case Fate.WITHHOLD:
                 self._settled.append((step.start, step.start + step.count))
                 self._with.skip(late[step.start])
 
-    async def _settle_as_known(self, piece: Piece, part: Part) -> None:
+    async def _settle_as_known(self, piece: Piece, part: Part, why_unknown_still: str = "") -> None:
         """Settle without a request what an earlier run has sent, or what nobody has."""
         match part.state:
             case ChunkState.PENDING:
@@ -129,7 +131,7 @@ class ChunkLife:
                 await self._settle(piece, Outcome.REJECTED, part.attempts, part.status, None, resumed=True)
             case _:
                 error = OutcomeUnknownError(
-                    f"{Operation.APPEND.value}: an earlier run ended before it knew the outcome",
+                    f"{Operation.APPEND.value}: an earlier run ended before it knew the outcome{why_unknown_still}",
                     operation=Operation.APPEND.value,
                     status=part.status,
                     attempts=part.attempts,
@@ -218,7 +220,15 @@ class ChunkLife:
         if attempt.counted:
             self._with.in_flight(-1)
         status = attempt.judged.status if attempt.judged is not None else None
-        self._note(self._outcome(piece, attempt.outcome, attempt.number, status, None))
+        error = None
+        if attempt.outcome is Outcome.UNKNOWN:
+            error = OutcomeUnknownError(
+                f"{Operation.APPEND.value}: outcome unknown; the run was ended while it was on its way",
+                operation=Operation.APPEND.value,
+                status=status,
+                attempts=attempt.number,
+            )
+        self._note(self._outcome(piece, attempt.outcome, attempt.number, status, error))
         if attempt.id:
             with contextlib.suppress(JournalError):
                 await self._write(piece, attempt)

@@ -23,6 +23,7 @@ class Fate(enum.Enum):
     SEND = "send"
     SEND_IN_DOUBT = "send, although they may have been applied"
     KEEP = "settle them as they are known"
+    KEEP_IN_DOUBT = "leave them unknown, although unknowns are sent again, as one of them must not go any more"
     WITHHOLD = "leave them out from now on"
 
     @property
@@ -53,8 +54,9 @@ def plan(known: tuple[Part, ...], withheld: Collection[int], *, resend_unknown: 
         match part.state:
             case ChunkState.PENDING | ChunkState.INTENDED:
                 steps.extend(_around(places, part))
-            case ChunkState.UNKNOWN if resend_unknown and not places:
-                steps.append(Step(part.start, part.count, Fate.SEND_IN_DOUBT, part))
+            case ChunkState.UNKNOWN if resend_unknown:
+                fate = Fate.KEEP_IN_DOUBT if places else Fate.SEND_IN_DOUBT
+                steps.append(Step(part.start, part.count, fate, part))
             case _:
                 steps.append(Step(part.start, part.count, Fate.KEEP, part))
     return tuple(steps)

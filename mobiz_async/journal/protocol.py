@@ -227,6 +227,10 @@ def check_identity(known: Mapping[str, str], asked: Mapping[str, str]) -> dict[s
     added = {name: asked[name] for name in (SUPPRESSION,) if name in asked and name not in known}
     identity = {**known, **added}
     names = sorted(name for name in {*identity, *asked} if identity.get(name) != asked.get(name))
+    if names == [SUPPRESSION]:
+        raise JournalError(
+            "the journal belongs to a run with a suppression list: to go on takes that list, or a longer one"
+        )
     if names:
         raise JournalError(f"the journal belongs to another run: different {', '.join(names)}")
     return identity

@@ -301,6 +301,8 @@ async def test_cancelled_what_may_have_gone_out_is_unknown_and_the_rest_not_sent
     report = run.report
     assert (report.accepted, report.unknown, report.stopped, network.in_flight) == (10, 20, StopReason.CANCELLED, 0)
     assert report.read == 30 + report.not_sent
+    why = "SendBulkMessages: outcome unknown; the run was ended while it was on its way"
+    assert [str(chunk.error) for chunk in report.failures if chunk.outcome.value == "unknown"] == [why, why]
 
 
 async def test_cancelled_while_it_is_iterated_it_says_so() -> None:
