@@ -51,10 +51,14 @@ class PlainCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse; raise UsageError with the number of the arguments left over, not with their text."""
         ctx.allow_extra_args = True
+        words, _, _ = self.make_parser(ctx).parse_args(list(args))
         rest = super().parse_args(ctx, args)
         if rest and not ctx.resilient_parsing:
             ctx.fail(f"{len(rest)} argument{'s' if len(rest) > 1 else ''} too many; is a quote missing?")
         for param in self.get_params(ctx):
+            # An empty path would become the folder that one is in, and other empty words what is said nothing of.
+            if words.get(param.name or "") == "":
+                ctx.fail(f"{param.get_error_hint(ctx)} is empty; is a variable of the shell not set?")
             # What is a path may be any bytes. All else goes into a message or a name, and has to be text.
             if not isinstance(param.type, click.Path) and not _are_texts(ctx.params.get(param.name or "")):
                 ctx.fail(f"{param.get_error_hint(ctx)} is not text in the encoding of this system")

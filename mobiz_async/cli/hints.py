@@ -7,9 +7,16 @@ from collections.abc import Iterable, Sequence
 
 from mobiz_async.cli.orders import Order
 from mobiz_async.cli.screen import plural
-from mobiz_async.errors import InvalidRecordError, JournalError, MobizError, SourceChangedError, SourceError
+from mobiz_async.errors import (
+    AuthenticationError,
+    InvalidRecordError,
+    JournalError,
+    MobizError,
+    SourceChangedError,
+    SourceError,
+)
 from mobiz_async.journal import ChunkState, Part, SQLiteJournal
-from mobiz_async.models import OnUnknown
+from mobiz_async.models import OnUnknown, StopReason
 from mobiz_async.reports import BulkReport
 
 __all__ = ["hints", "still_unknown"]
@@ -19,6 +26,7 @@ _FIRST = {
     SourceChangedError: "Once the source is what it was",
     SourceError: "Once the source can be read",
     InvalidRecordError: "Once the record is mended",
+    AuthenticationError: "Once the keys are right",
 }
 """What must be done before the same command could end otherwise."""
 
@@ -70,7 +78,13 @@ def hints(
     if not report.read:
         return lines
     unread = "" if report.stopped is None else f"Nothing after record {report.read:,} was read. "
-    return [*lines, f"{unread}With --journal, the same command could go on."]
+    return [*lines, f"{unread}{_without_journal(report)}"]
+
+
+def _without_journal(report: BulkReport) -> str:
+    if not report.accepted and not report.unknown:
+        return "Nobody got anything: the same command begins anew."
+    return "The same command would send all of it again: only a run that began with --journal can go on."
 
 
 def _with_journal(
@@ -84,22 +98,35 @@ def _with_journal(
     if isinstance(error, SourceChangedError):
         lines.append("What an earlier run has settled is in the journal, whatever the table above says of it.")
         lines += _what_else_may_have_changed(order)
-    first = next((words for kind, words in _FIRST.items() if isinstance(error, kind)), "To go on")
     return [
         *lines,
-        f"{first}, the same again; {_promise(order, unknown, forgotten or ())}:",
+        f"{_first(order, report, error)}, the same again; {_promise(order, unknown, forgotten or ())}:",
         f"  {shlex.join(order.argv)}",
     ]
 
 
+def _first(order: Order, report: BulkReport, error: MobizError | None) -> str:
+    """Return what has to be done first: what earlier runs left counts as well, and would stop the next one at once."""
+    if report.unknown and _on_unknown(order) is OnUnknown.STOP:
+        return "Once what is unknown is settled (mobiz journal resolve), or with --on-unknown keep"
+    if report.stopped is StopReason.FAILURE_RATE:
+        return "With a higher --max-failure-rate"
+    return next((words for kind, words in _FIRST.items() if isinstance(error, kind)), "To go on")
+
+
+def _on_unknown(order: Order) -> OnUnknown:
+    return OnUnknown(order.settings.get("on_unknown", OnUnknown.KEEP))
+
+
 def _promise(order: Order, unknown: Sequence[Part] | None, forgotten: Sequence[Part]) -> str:
     """Return what going on does to those who may have had their message."""
-    if OnUnknown(order.settings.get("on_unknown", OnUnknown.KEEP)) is not OnUnknown.RESEND:
+    if _on_unknown(order) is not OnUnknown.RESEND:
         return "nothing goes out twice"
+    but = "" if order.suppress is None else ", but for chunks in which somebody has opted out since"
     if unknown is None:
-        return "it sends what is unknown once more"
+        return f"it sends what is unknown once more{but}"
     count = _records(unknown) - _records(forgotten)
-    return f"it sends the {plural(count, 'unknown record')} once more" if count else "nothing goes out twice"
+    return f"it sends the {plural(count, 'unknown record')} once more{but}" if count else "nothing goes out twice"
 
 
 def _records(parts: Iterable[Part]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from mobiz_async.cli.streams import delivered, output_failed
 from mobiz_async.errors import ConfigurationError
 from mobiz_async.journal import ChunkState, Part, SQLiteJournal, summarize
 from mobiz_async.legible import legible
+from mobiz_async.recipients.intake import SUPPRESSION
 
 __all__ = ["journal"]
 
@@ -32,7 +33,7 @@ _FILE = click.argument("file", metavar="FILE", type=click.Path(path_type=Path, d
 _SHOWN_UNKNOWN = 20
 _STYLES = {ChunkState.ACCEPTED: "green", ChunkState.REJECTED: "red", ChunkState.UNKNOWN: "yellow"}
 _MEANING = {
-    ChunkState.PENDING: "not sent; the same command sends it",
+    ChunkState.PENDING: "not sent; the same command sends it{but}",
     ChunkState.ACCEPTED: "",
     ChunkState.REJECTED: "refused; `journal export` has them",
     ChunkState.UNKNOWN: "may or may not have been sent",
@@ -63,6 +64,11 @@ def _with(path: Path, work: Callable[[SQLiteJournal], Awaitable[T]]) -> T:
             return await work(opened)
 
     return asyncio.run(go())
+
+
+def _but(identity: Mapping[str, str]) -> str:
+    """Return whom the run leaves out of what is not sent: the journal holds them like all others."""
+    return ", opt-outs left out" if SUPPRESSION in identity else ""
 
 
 def _last_row(part: Part) -> int:
@@ -96,13 +102,14 @@ def status(file: Path, *, as_json: bool, quiet: bool) -> int:
     unknown = [part for part in parts if part.state is ChunkState.UNKNOWN]
     screen.show(Text(legible(f"{file.name}: list {identity.get('list id', '?')}"), style="bold"))
     table = Table.grid(padding=(0, 2))
-    table.add_column()
+    table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column()
     for state, meaning in _MEANING.items():
         count = books.records[state]
         style = _STYLES.get(state, "") if count else ""
-        table.add_row(f"  {state.value}", Text(f"{count:,}", style=style), Text(meaning if count else "", style="dim"))
+        remark = meaning.format(but=_but(identity)) if count else ""
+        table.add_row(f"  {state.value}", Text(f"{count:,}", style=style), Text(remark, style="dim"))
     screen.show(table, f"{plural(books.chunks, 'chunk')}; everything up to record {books.low_water:,} is settled")
     if unknown:
         screen.show("", _unknown_table(unknown))
@@ -121,8 +128,11 @@ def status(file: Path, *, as_json: bool, quiet: bool) -> int:
 
 def _unknown_table(unknown: list[Part]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="")
-    for name, justify in (("chunk", "right"), ("records", "left"), ("sent (UTC)", "left"), ("status", "right")):
-        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]  # the literals above
+    # On a narrow screen all fold but the one that `resolve` asks for: nothing is cut off.
+    table.add_column("chunk", justify="right", no_wrap=True)
+    table.add_column("records", overflow="fold")
+    table.add_column("sent (UTC)", overflow="fold")
+    table.add_column("status", justify="right", overflow="fold")
     table.add_column("reference", overflow="fold")
     for part in unknown[:_SHOWN_UNKNOWN]:
         status_text = "" if part.status is None else str(part.status)
@@ -180,8 +190,9 @@ def export(file: Path, *, state: str, output: Path | None, quiet: bool) -> int:
     if place is not None:
         refuse_journal(place, file)
 
-    async def write(opened: SQLiteJournal) -> tuple[int, int]:
+    async def write(opened: SQLiteJournal) -> tuple[int, int, bool]:
         written = missing = 0
+        suppressed = SUPPRESSION in await opened.identity()
         with exported(place) as target:
             async for part in opened.parts(wanted):
                 body = await opened.body(part.index, part.start)
@@ -192,13 +203,15 @@ def export(file: Path, *, state: str, output: Path | None, quiet: bool) -> int:
                 written += part.count
                 if place is None and output_failed():
                     break
-        return written, missing
+        return written, missing, suppressed
 
-    written, missing = _with(file, write)
+    written, missing, suppressed = _with(file, write)
     if place is None and output_failed():
         return delivered()
     screen = Screen(quiet)
     screen.remark(f"{plural(written, 'record')} {state}")
+    if written and suppressed:
+        screen.tell("Some of them may have opted out: send them with --suppress, as the run was.")
     if missing:
         screen.tell(f"{plural(missing, 'record')} more are in the source only; the journal never had to hold them")
     return 0
@@ -271,7 +284,8 @@ def resolve(
         if not chosen:
             return 0
         if not yes:
-            word = "accepted: never sent again" if accepted else "not sent: sent when the run goes on"
+            but = _but(await opened.identity())
+            word = "accepted: never sent again" if accepted else f"not sent: sent when the run goes on{but}"
             question = f"Mark {plural(records, 'record')} in {plural(len(chosen), 'chunk')} as {word}?"
             with _interrupted_at_once():
                 click.confirm(question, abort=True, err=True)

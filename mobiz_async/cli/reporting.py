@@ -50,7 +50,12 @@ def _why(stopped: StopReason, error: MobizError | None) -> str:
             return "a record is invalid"
         case SourceChangedError():
             return "the source has changed"
-    return "interrupted" if stopped in (StopReason.ASKED, StopReason.CANCELLED) else stopped.value
+    match stopped:
+        case StopReason.ASKED | StopReason.CANCELLED:
+            return "interrupted"
+        case StopReason.FAILURE_RATE:
+            return "more records failed than --max-failure-rate allows"
+    return stopped.value
 
 
 def _books(report: BulkReport) -> RenderableType:

@@ -167,8 +167,6 @@ def _check(ctx: click.Context, asked: dict[str, Any]) -> None:
         ctx.fail("--list and --new-list exclude each other")
     if asked["list_id"] is None and asked["new_list"] is None and not asked["dry_run"]:
         ctx.fail("where to? --list ID, or --new-list NAME")
-    if "" in (asked["list_id"], asked["new_list"]):
-        ctx.fail("where to? --list and --new-list must not be empty; is a variable of the shell not set?")
     if asked["mobile_only"] and asked["region"] is None:
         ctx.fail("--mobile-only needs --region")
     if asked["suppress_column"] is not None and asked["suppress"] is None:

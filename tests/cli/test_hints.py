@@ -39,6 +39,56 @@ def test_where_nothing_is_unknown_nothing_goes_out_twice(cli, served, command) -
     assert KEEPS in cli(*command, "--on-unknown", "resend").err
 
 
+def test_unknowns_with_an_opt_out_in_them_are_not_promised_to_go_again(cli, served, command, tmp_path) -> None:
+    optouts = tmp_path / "optouts.txt"
+    optouts.write_text("27820000005\n")
+    served.sandbox.faults = Faults.script([Fault.RESET_AFTER_APPLY, None, Fault.QUOTA])
+    cli(*command)
+    served.sandbox.faults = Faults.script([Fault.QUOTA])
+    words = [*command, "--suppress", optouts, "--on-unknown", "resend"]
+    stopped = cli(*words)
+    served.sandbox.faults = None
+    last = cli(*words)
+
+    promise = "it sends the 10 unknown records once more, but for chunks in which somebody has opted out since:\n"
+    assert promise in stopped.err
+    assert (last.code, set(served.sandbox.applied("1").values())) == (4, {1})
+    assert "not sent again" in last.out
+
+
+def test_what_stops_at_an_unknown_would_stop_there_again(cli, served, command, tmp_path) -> None:
+    """Until it is settled: then the same command goes on."""
+    served.sandbox.faults = Faults.script([Fault.RESET_AFTER_APPLY])
+    words = [*command, "--on-unknown", "stop"]
+    first, again = cli(*words), cli(*words)
+    cli("journal", "resolve", tmp_path / "run", 0, "--accepted", "--yes")
+    last = cli(*words)
+
+    said = "Once what is unknown is settled (mobiz journal resolve), or with --on-unknown keep, the same again; "
+    assert [said in ended.err for ended in (first, again, last)] == [True, True, False]
+    assert (last.code, served.sandbox.applied_total) == (0, 40)
+
+
+def test_what_stops_at_a_failure_rate_would_stop_there_again(cli, served, command) -> None:
+    served.sandbox.faults = Faults.script([None, Fault.REJECTED_200])
+    words = [*command, "--max-failure-rate", 0.1]
+    first, again = cli(*words), cli(*words)
+    last = cli(*command, "--max-failure-rate", 0.9)
+
+    said = "With a higher --max-failure-rate, the same again; nothing goes out twice:\n"
+    assert [said in ended.err for ended in (first, again, last)] == [True, True, False]
+    assert "Stopped early: more records failed than --max-failure-rate allows.\n" in first.out
+    assert served.sandbox.applied_total == 30
+
+
+def test_without_a_journal_the_same_again_would_text_people_twice(cli, served, file) -> None:
+    served.sandbox.faults = Faults.script([None, Fault.QUOTA])
+    ended = cli("send", file(count=40), "--list", 1, "--chunk-size", 10, "--concurrency", 1)
+
+    said = "The same command would send all of it again: only a run that began with --journal can go on.\n"
+    assert ended.err.endswith(said)
+
+
 @pytest.fixture
 def failing(monkeypatch):
     """Journals that can be told of so many outcomes only, and perhaps not even be looked into afterwards."""

@@ -63,6 +63,38 @@ def test_status_for_machines(cli, journal) -> None:
     }
 
 
+def test_on_a_narrow_screen_nothing_is_cut_off(cli, journal, monkeypatch) -> None:
+    wide = cli("journal", "status", journal).out
+    monkeypatch.setenv("COLUMNS", "40")
+    narrow = cli("journal", "status", journal).out
+
+    assert max(map(len, narrow.splitlines())) <= 40
+    assert sorted("".join(narrow.split())) == sorted("".join(wide.split()))
+
+
+@pytest.fixture
+def opted_out(cli, served, file, tmp_path) -> Path:
+    """The journal of a run that was stopped before its last chunk of three, and has a suppression list by now."""
+    served.sandbox.faults = Faults.script([None, None, Fault.QUOTA, Fault.QUOTA])
+    path: Path = tmp_path / "run"
+    optouts = tmp_path / "optouts.txt"
+    optouts.write_text(f"{RECORDS[7]}\n")
+    command = ["send", file(count=9), "--list", 1, "--chunk-size", 3, "--concurrency", 1, "--journal", path]
+    cli(*command)
+    cli(*command, "--suppress", optouts)
+    return path
+
+
+def test_whoever_has_opted_out_is_not_said_to_be_sent_to(cli, opted_out) -> None:
+    assert "not sent; the same command sends it, opt-outs left out\n" in cli("journal", "status", opted_out).out
+
+
+def test_whoever_takes_records_out_of_a_journal_is_told_of_opt_outs(cli, opted_out) -> None:
+    ended = cli("journal", "export", opted_out, "--state", "pending")
+
+    assert "Some of them may have opted out: send them with --suppress, as the run was.\n" in ended.err
+
+
 def test_many_unknown_chunks_are_counted_not_listed(cli, served, file, tmp_path) -> None:
     served.sandbox.faults = Faults.always(Fault.RESET_AFTER_APPLY)
     path = tmp_path / "journal"

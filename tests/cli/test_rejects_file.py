@@ -28,14 +28,18 @@ def command(file, tmp_path):
     return ["send", path, "--list", 1, *words, "--rejects", tmp_path / "rejects.csv", "--region", "ZA"]
 
 
-@pytest.mark.parametrize("fault", [Fault.UNAUTHORIZED, Fault.REDIRECT_307])
-def test_what_was_refused_for_a_key_or_an_address_is_not_among_them(cli, served, command, tmp_path, fault) -> None:
+@pytest.mark.parametrize(
+    ("fault", "first"), [(Fault.UNAUTHORIZED, "Once the keys are right"), (Fault.REDIRECT_307, "To go on")]
+)
+def test_what_was_refused_for_a_key_or_an_address_is_not_among_them(
+    cli, served, command, tmp_path, fault, first: str
+) -> None:
     """The journal has it as pending: the same command sends it, and so would whoever sent the rejects."""
     served.sandbox.faults = Faults.script([None, fault], **APPENDS)
     ended = cli(*command)
 
     assert [row.split(",")[0] for row in (tmp_path / "rejects.csv").read_text().splitlines()[1:]] == ["1"]
-    assert "To go on, the same again; nothing goes out twice:" in ended.err
+    assert f"{first}, the same again; nothing goes out twice:" in ended.err
 
 
 def test_without_a_journal_it_is_among_them(cli, served, file, tmp_path) -> None:

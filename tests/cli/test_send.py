@@ -171,8 +171,12 @@ def test_a_file_without_records_is_a_success_without_requests(cli, served, file)
     [
         ([], "where to? --list ID, or --new-list NAME"),
         (["--list", "1", "--new-list", "Spring"], "exclude each other"),
-        (["--list", ""], "must not be empty"),
-        (["--new-list", ""], "must not be empty"),
+        (["--list", ""], "'--list' is empty; is a variable of the shell not set?"),
+        (["--new-list", ""], "'--new-list' is empty"),
+        (["--list", "1", "--journal", ""], "'--journal' is empty"),
+        (["--list", "1", "--rejects", ""], "'--rejects' is empty"),
+        (["--list", "1", "--suppress", ""], "'--suppress' is empty"),
+        (["--list", "1", "--header", ""], "'--header' is empty"),
         (["--list", "1", "--mobile-only"], "--mobile-only needs --region"),
         (["--list", "1", "--suppress-column", "cell"], "--suppress-column needs --suppress"),
         (["--list", "1", "--chunk-size", "0"], "error: --chunk-size must be a whole number from 1 to 10,000"),
@@ -309,7 +313,7 @@ def test_the_deadline_leaves_the_rest_unsent(cli, served, file) -> None:
     ended = cli("send", file(count=4), "--list", 1, "--chunk-size", 1, "--deadline", "50ms", "--json")
 
     assert (ended.code, ended.json["stopped"], ended.json["not_sent"]) == (1, "deadline", 4)
-    assert ended.err.endswith("Nothing after record 4 was read. With --journal, the same command could go on.\n")
+    assert ended.err.endswith("Nothing after record 4 was read. Nobody got anything: the same command begins anew.\n")
 
 
 # Rejects
@@ -452,4 +456,4 @@ def test_a_connection_that_was_never_made_is_not_sent(cli, file, account) -> Non
     ended = cli("send", file(count=2), "--list", 1, "--deadline", "50ms", "--json")
 
     assert (ended.code, ended.json["not_sent"]) == (1, 2)
-    assert ended.err.endswith("With --journal, the same command could go on.\n")
+    assert ended.err.endswith("Nobody got anything: the same command begins anew.\n")
