@@ -171,7 +171,7 @@ async def _list_of(
     name = order.new_list or ""
     known = await _list_in(order.journal) if resuming and order.journal is not None else None
     if known is not None:
-        screen.remark(f"going on with list {known}, which the run that began this journal created")
+        screen.remark(f"going on with list {known}, the one of the run that began this journal")
         return DataList(known, name, definition)
     interruption.doubt = f"list {name!r} may have been created"
     contacts = await mobiz.create_list(name, definition or {})

@@ -271,7 +271,10 @@ _ROWS_TOLD = 5
 
 def _open_suppression(path: str | os.PathLike[str], column: str | None) -> Recipients:
     if column is not None:
-        return open_recipients(path, mapping={"Number": column})
+        try:
+            return open_recipients(path, mapping={"Number": column})
+        except ConfigurationError as error:  # of which nobody could tell otherwise that it is not the recipients' file
+            raise ConfigurationError(f"{os.fspath(path)}: {error}") from None
     source = _readable_twice(path)
     table = open_recipients(source)
     fields = table.fields

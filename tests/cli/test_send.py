@@ -393,6 +393,15 @@ def test_the_same_command_goes_on_and_sends_nothing_twice(cli, served, file, tmp
     assert "12 records had been settled by an earlier run.\n" in third.out
 
 
+def test_a_list_that_the_journal_has_is_not_said_to_have_been_created(cli, served, file, tmp_path) -> None:
+    command = ["send", file(count=2), "--journal", tmp_path / "journal", "--field", "Number=msisdn"]
+    cli(*command, "--list", 1)
+    ended = cli(*command, "--new-list", "Spring")
+
+    assert (ended.code, len(served.sandbox.lists)) == (0, 1)
+    assert ended.err.startswith("going on with list 1, the one of the run that began this journal\n")
+
+
 def test_a_file_without_records_is_told(cli, served, file) -> None:
     ended = cli("send", file("Number"), "--list", 1, "--quiet")
 

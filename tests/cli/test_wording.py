@@ -48,6 +48,15 @@ def test_a_column_that_is_not_known_goes_by_its_option(cli, served, file) -> Non
     assert (ended.code, ended.err) == (2, f"error: {said}\n")
 
 
+def test_a_column_that_the_list_of_opt_outs_has_not_is_told_of_that_file(cli, served, file, tmp_path) -> None:
+    optouts = tmp_path / "optouts.csv"
+    optouts.write_text("cell,name\n27820000001,Thandi\n")
+    ended = cli("send", file(count=1), "--list", 1, "--suppress", optouts, "--suppress-column", "nix")
+
+    assert (ended.code, len(served.sandbox.requests)) == (2, 0)
+    assert ended.err.startswith(f"error: {optouts}: ")
+
+
 def _keywords(function: Callable[..., object]) -> set[str]:
     parameters = inspect.signature(function).parameters.values()
     return {one.name for one in parameters if one.kind is not inspect.Parameter.VAR_KEYWORD}
