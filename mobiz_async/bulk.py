@@ -90,6 +90,7 @@ class BulkRun:
         self._room.set()
         self._watched = True
         self._iterated = False
+        self._begun = False
         self._task: asyncio.Task[None] | None = None
         self._in_hand: list[Chunk] = []
         self._started = 0.0
@@ -107,7 +108,7 @@ class BulkRun:
     def stats(self) -> Stats:
         """Live counts; ``read`` is ahead of the rest by what is in flight."""
         stats = self._books.stats
-        if self.report is None and self._task is not None:
+        if self.report is None and self._begun:
             stats.read = self._chunker.read
             stats.elapsed = self._clock.monotonic() - self._started
         return stats
@@ -130,6 +131,7 @@ class BulkRun:
         except JournalError as error:
             error.report = self._books.close(0, 0.0, StopReason.JOURNAL, error)
             raise
+        self._begun = True  # an eager task runs, and calls back, before it is known
         self._task = asyncio.create_task(self._run(resuming), name="mobiz_async.bulk")
         return self
 

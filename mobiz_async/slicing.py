@@ -101,18 +101,24 @@ class Slices:
         self.error.__cause__ = error
 
     async def _take_async(self, taken: list[Any], most: int) -> None:
+        task = asyncio.current_task()
         assert self._async is not None
+        assert task is not None
+        asked_to_end = task.cancelling()
         waited: list[bool] = []  # until the loop finds that it is time, so no clock is asked for each record
         alarm = asyncio.get_running_loop().call_later(LONGEST_HOLD, waited.append, True)
         try:
             for _ in range(most):
                 taken.append(await anext(self._async))
-                if waited:
-                    return
+                if waited or task.cancelling() > asked_to_end:
+                    break
         except StopAsyncIteration:
-            return
+            pass
         finally:
             alarm.cancel()
+        if task.cancelling() > asked_to_end:
+            # The source has caught it: it would go on for however long, or what it calls its end is none.
+            raise asyncio.CancelledError
 
     def held(self, seconds: float) -> None:
         """Take note of how long the loop was held for the last slice."""
