@@ -55,7 +55,10 @@ class Slices:
         self.error: SourceError | None = None
         """Set when the source raised; what it gave before is still handed over."""
         self.left: list[Any] = []
-        """Taken from the source when the reading was cancelled, and not handed over."""
+        """Taken from the source and not handed over, as the reading was cancelled.
+
+        Here from the first on, and in no frame: a ``TimeoutError`` shows those of the ``CancelledError`` that it was.
+        """
 
     @property
     def is_async(self) -> bool:
@@ -67,26 +70,25 @@ class Slices:
 
         An async source is asked for ``room`` records at most.
         """
-        taken: list[Any] = []
         if self.error is not None:
-            return taken
+            return []
         try:
             if self._sync is not None:
                 # extend() keeps what the source gave before it raised.
-                taken.extend(islice(self._sync, self._size))
+                self.left.extend(islice(self._sync, self._size))
             else:
-                await self._take_async(taken, min(self._size, room))
+                await self._take_async(min(self._size, room))
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
-                self.left = taken
                 raise
             # Nobody cancelled this task: it is what the source waited for that was cancelled.
-            self.error = self._failed(error, len(taken))
+            self.error = self._failed(error, len(self.left))
         except Exception as error:  # noqa: BLE001  a source may raise anything; it is kept as the cause
-            self.error = self._failed(error, len(taken))
+            self.error = self._failed(error, len(self.left))
         finally:
-            self.read += len(taken)
+            self.read += len(self.left)
+        taken, self.left = self.left, []
         return taken
 
     def _failed(self, error: BaseException, taken: int) -> SourceError:
@@ -100,7 +102,7 @@ class Slices:
         self.error = SourceError(row, type(error).__name__)
         self.error.__cause__ = error
 
-    async def _take_async(self, taken: list[Any], most: int) -> None:
+    async def _take_async(self, most: int) -> None:
         task = asyncio.current_task()
         assert self._async is not None
         assert task is not None
@@ -109,7 +111,7 @@ class Slices:
         alarm = asyncio.get_running_loop().call_later(LONGEST_HOLD, waited.append, True)
         try:
             for _ in range(most):
-                taken.append(await anext(self._async))
+                self.left.append(await anext(self._async))
                 if waited or task.cancelling() > asked_to_end:
                     break
         except StopAsyncIteration:

@@ -9,7 +9,7 @@ import operator
 import pickle
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -407,6 +407,34 @@ async def test_no_recipient_shows_when_the_source_raises(watch: Watch, operation
     assert isinstance(error, SourceError)
     assert isinstance(error.__cause__, ValueError)
     assert_free(everything_about(error) + watch.written(), of=(*KEYS, NUMBER, MESSAGE))
+
+
+@pytest.mark.parametrize("operation", ["send_bulk", "append", "trigger_many"])
+async def test_no_recipient_shows_when_a_source_takes_too_long(watch: Watch, operation: str) -> None:
+    """The caller's ``TimeoutError`` has the cancellation for its cause, with all the frames that it passed."""
+    waits = asyncio.Event()
+
+    async def source() -> AsyncIterator[Any]:
+        record = {"Number": NUMBER, "Message": MESSAGE}
+        yield record
+        del record
+        waits.set()
+        await asyncio.Event().wait()
+
+    async def impatient(client: MobizClient) -> None:
+        loop = asyncio.get_running_loop()
+        arguments = ("1", source())
+        async with asyncio.timeout(None) as patience:
+            waiting = loop.create_task(waits.wait())
+            waiting.add_done_callback(lambda _: patience.reschedule(loop.time()))
+            await getattr(client, operation)(*arguments)
+
+    async with client_of("http://127.0.0.1:9") as client:
+        with pytest.raises(TimeoutError) as raised:
+            await impatient(client)
+
+    assert any(isinstance(one, asyncio.CancelledError) for one in chain(raised.value))
+    assert_free(everything_about(raised.value) + watch.written(), of=(*KEYS, NUMBER, MESSAGE))
 
 
 @attrs.define(repr=False)
