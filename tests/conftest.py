@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,11 @@ from aiohttp import ClientResponse
 from aioresponses import aioresponses
 from aioresponses.core import RequestMatch
 from hypothesis import HealthCheck, settings
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # What runs the tests is measured. The programs that they start are not: it would double what their start costs, and
+    # with some two hundred of them take a minute.
+    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
 # How long an example takes says something about the machine, not about the rule.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections import Counter
 from collections.abc import Iterator
 from random import Random
@@ -162,7 +163,10 @@ class Story:
         return states
 
 
-@pytest.mark.parametrize("first", range(0, 200, 50))
+STORIES = 3_000 if os.environ.get("MOBIZ_CHAOS") == "full" else 120
+
+
+@pytest.mark.parametrize("first", range(0, STORIES, 30))
 async def test_runs_that_are_broken_off_and_go_on_text_nobody_twice_nor_who_has_opted_out(first) -> None:
-    for seed in range(first, first + 50):
+    for seed in range(first, first + 30):
         await Story(seed).told()

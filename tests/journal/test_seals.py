@@ -7,7 +7,7 @@ import zlib
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from mobiz_async.journal import seals
@@ -43,10 +43,12 @@ def _pieces(request, monkeypatch):
 class TestFirstDifference:
     """However many pieces the prints are made in."""
 
+    @settings(max_examples=40)
     @given(records, records)
     def test_of_unlike_bodies(self, old, new) -> None:
         assert first_difference(seal(body(old)), bytearray(body(new))) == first(old, new)
 
+    @settings(max_examples=40)
     @given(records, st.data())
     def test_of_a_record_that_was_changed(self, old, data) -> None:
         place = data.draw(st.integers(0, len(old) - 1))
@@ -54,6 +56,7 @@ class TestFirstDifference:
 
         assert first_difference(seal(body(old)), body(new)) == first(old, new) == place
 
+    @settings(max_examples=40)
     @given(records, st.data())
     def test_of_a_record_that_is_gone(self, old, data) -> None:
         place = data.draw(st.integers(0, len(old) - 1))
