@@ -315,6 +315,10 @@ def _as_it_is(block: bytes) -> tuple[bytes, BrokenFile | None]:
     return block, None
 
 
+_WITHOUT_ORDER = ("utf-16", "utf-32")
+"""Of which a file says the order itself, by a mark at its beginning; then its encoding is another one."""
+
+
 class _Recoder:
     def __init__(self, decoder: codecs.IncrementalDecoder, encoding: str, offset: int) -> None:
         """``offset`` is that of the first block in the file."""
@@ -327,12 +331,14 @@ class _Recoder:
         fault: BrokenFile | None = None
         try:
             text = self._decoder.decode(block, not block)
-        except UnicodeDecodeError as error:
-            start = error.start - pending
-            text = self._decoder.decode(block[: max(start, 0)])
-            fault = BrokenFile(f"byte {self._offset + start + 1:,} is not {self._encoding.upper()}")
-        except UnicodeError:  # "utf-16" wants to be told the order of its bytes
-            text = ""
-            fault = BrokenFile(f"it is not {self._encoding.upper()}, or has no byte order mark")
+        except UnicodeError as error:
+            # Where nobody told the order of the bytes of UTF-16, Python 3.13 says that the first is wrong.
+            if self._encoding in _WITHOUT_ORDER or not isinstance(error, UnicodeDecodeError):
+                text = ""
+                fault = BrokenFile(f"it is not {self._encoding.upper()}, or has no byte order mark")
+            else:
+                start = error.start - pending
+                text = self._decoder.decode(block[: max(start, 0)])
+                fault = BrokenFile(f"byte {self._offset + start + 1:,} is not {self._encoding.upper()}")
         self._offset += len(block)
         return text.encode("utf-8", "replace"), fault
