@@ -112,7 +112,7 @@ class _Dedupe:
         digits = joined.isascii() and joined.replace("\n", "").isdecimal() and joined.count("\n") == len(column) - 1
         if not digits or not _LENGTHS.issuperset(map(len, column)) or "\n0" in joined or joined[0] == "0":
             return self._closer(records, rows)
-        return self._without(records, rows, self._numbers.add(map(int, column)))
+        return self._without(records, rows, self._numbers.add(list(map(int, column))))
 
     def _without(self, records: list[Any], rows: Sequence[int], known: list[int]) -> Staged:
         if not known:
@@ -126,21 +126,30 @@ class _Dedupe:
         )
 
     def _closer(self, records: list[Any], rows: Sequence[int]) -> Staged:
-        return self._without(records, rows, [at for at, record in enumerate(records) if self._is_known(record)])
+        keys = [self._key(record) for record in records]
+        return self._without(records, rows, [at for at, key in enumerate(keys) if self._is_known(key)])
 
-    def _is_known(self, record: dict[str, Any]) -> bool:
+    def _key(self, record: dict[str, Any]) -> int | str | tuple[str, str] | None:
+        """Return what is to be remembered of a record, if anything is. Code of a value's own may raise."""
         value = record.get(self._field)
         if value is None or value == "":
-            return False
+            return None
         if isinstance(value, int) and not isinstance(value, bool):
             value = _whole(value)
         if not isinstance(value, str):
-            value = (type(value).__name__, repr(value))  # floats, lists: whatever JSON takes, compared as it is written
-        elif value.isascii() and value.isdecimal() and value[0] != "0" and len(value) <= _DIGITS:
-            return bool(self._numbers.add((int(value),)))
-        if value in self._others:
+            return type(value).__name__, repr(value)  # floats, lists: whatever JSON takes, compared as it is written
+        text = str.__str__(value)  # without what a subclass makes of it
+        is_number = text.isascii() and text.isdecimal() and text[0] != "0" and len(text) <= _DIGITS
+        return int(text) if is_number else text
+
+    def _is_known(self, key: int | str | tuple[str, str] | None) -> bool:
+        if key is None:
+            return False
+        if isinstance(key, int):
+            return bool(self._numbers.add((key,)))
+        if key in self._others:
             return True
-        self._others.add(value)
+        self._others.add(key)
         return False
 
 

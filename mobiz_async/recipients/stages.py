@@ -4,6 +4,9 @@ Records travel in slices of a few hundred with the source rows they came from. A
 it, and a ``Problem`` for each record it held back. For a slice without problems it returns the very list it was given,
 or a transformed one of the same length, and does so with C-speed checks over whole columns; only a slice that fails
 them is looked at record by record. That is what keeps a million checks off the event loop's back.
+
+Where a record's own code raises, the stage is asked for the slice again, one by one. So one that remembers what it has
+seen looks at all of a slice first, and remembers afterwards.
 """
 
 from __future__ import annotations

@@ -173,6 +173,23 @@ def test_the_first_of_equal_numbers_goes_and_the_others_are_told():
     assert (found(second), list(second.rows)) == ({4: ("Number", Reason.DUPLICATE)}, [5])
 
 
+def test_a_slice_that_raises_is_not_remembered() -> None:
+    """It is asked for again, record by record: those before the one that raises would be their own duplicates."""
+
+    class Raising(float):
+        def __repr__(self) -> str:
+            raise ValueError("not for you")
+
+    stage = dedupe_stage()
+    records = [{"Number": "27821234567"}, {"Number": "a@b"}, {"Number": Raising(1)}]
+    with pytest.raises(ValueError, match="not for you"):
+        stage(records, range(1, 4))
+
+    staged = [stage([record], range(row, row + 1)) for row, record in enumerate(records[:2], 1)]
+
+    assert [one.problems for one in staged] == [[], []]
+
+
 def test_a_slice_without_duplicates_is_handed_on_as_it_is():
     records = numbers(["27821234567", "27711234567"])
     assert dedupe_stage()(records, range(1, 3)).records is records
