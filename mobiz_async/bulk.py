@@ -28,14 +28,14 @@ from mobiz_async.chunking import Chunk, Chunker
 from mobiz_async.crew import Crew
 from mobiz_async.delivery import Deliverer
 from mobiz_async.errors import InvalidRecordError, JournalError, MobizError, SourceChangedError, SourceError
-from mobiz_async.journal.protocol import Journal, Part
+from mobiz_async.journal.protocol import Journal
 from mobiz_async.late_optouts import LateOptOuts
 from mobiz_async.limits import Meter
 from mobiz_async.models import OnInvalid, OnUnknown, StopReason
 from mobiz_async.options import BulkOptions
 from mobiz_async.recipients.stages import SKIPS, Problem
 from mobiz_async.reports import BulkReport, ChunkOutcome, Stats
-from mobiz_async.resuming import Earlier, plan
+from mobiz_async.resuming import Earlier, Step
 
 __all__ = ["BulkRun"]
 
@@ -218,7 +218,8 @@ class BulkRun:
             await self._send_all(resuming)
 
     async def _send_all(self, resuming: bool) -> None:
-        earlier = Earlier(self._journal, self._late, resuming=resuming)
+        resend = self._options.on_unknown is OnUnknown.RESEND
+        earlier = Earlier(self._journal, self._late, resuming=resuming, resend_unknown=resend)
         sender = self._sender()
         crew = Crew(self._concurrency, retired=self._look_at)
         reader = asyncio.create_task(self._read(sender, crew, earlier), name="mobiz_async.reader")
@@ -297,9 +298,9 @@ class BulkRun:
         meter = Meter(rate) if rate is not None else None
         try:
             await earlier.look()
-            while (known := await self._next(earlier)) is not None:
+            while (steps := await self._next(earlier)) is not None:
                 while self._in_hand:
-                    await self._start(sender, crew, meter, () if len(self._in_hand) > 1 else known)
+                    await self._start(sender, crew, meter, () if len(self._in_hand) > 1 else steps)
             await earlier.check_whole(self._chunker.read, self._chunker.chunks)
             self._whole = True
             await self._journal.note_end(self._chunker.read)
@@ -316,34 +317,31 @@ class BulkRun:
             self._stop(StopReason.CANCELLED if isinstance(error, asyncio.CancelledError) else StopReason.ERROR)
             raise
 
-    async def _next(self, earlier: Earlier) -> tuple[Part, ...] | None:
-        """Read until the chunks in hand may go; return what is known of the last of them, or None at the end.
+    async def _next(self, earlier: Earlier) -> tuple[Step, ...] | None:
+        """Read until the chunks in hand may go; return what to do with the last of them, or None at the end.
 
         A chunk that an earlier run passed by is held until the next one which that run knew shows that the source is
         the same: else a record that has moved from that one into this one could go out twice.
         """
         while (chunk := await self._chunker.next()) is not None:
             self._in_hand.append(chunk)
-            known = await earlier.parts_of(chunk)
-            if known or not earlier.covers(chunk):
-                return known
+            steps = await earlier.steps_of(chunk)
+            if steps or not earlier.covers(chunk):
+                return steps
         if self._chunker.error is not None:
             raise self._chunker.error
         return None
 
-    async def _start(self, sender: Sender, crew: Crew, meter: Meter | None, known: tuple[Part, ...]) -> None:
+    async def _start(self, sender: Sender, crew: Crew, meter: Meter | None, steps: tuple[Step, ...]) -> None:
         """Hand the first chunk in hand to a worker, as soon as there is one and the rate allows."""
         chunk = self._in_hand[0]
-        late = self._late.within(chunk.rows)
-        steps = plan(known, late, resend_unknown=self._options.on_unknown is OnUnknown.RESEND)
-        sends = sum(step.count for step in steps if step.fate.goes) if known else chunk.count
+        sends = sum(step.count for step in steps if step.fate.goes) if steps else chunk.count
         if meter is not None and sends:
             await self._clock.sleep(max(0.0, meter.ready_at - self._clock.monotonic()))
             meter.take(self._clock.monotonic(), sends)
         await crew.place()
         del self._in_hand[0]
-        self._late.forget(late.values())
-        crew.start(self._life_of(chunk, sender).live(known, late), sends=bool(sends))
+        crew.start(self._life_of(chunk, sender).live(steps), sends=bool(sends))
 
     def _life_of(self, chunk: Chunk, sender: Sender) -> ChunkLife:
         self._books.stats.chunks += 1
@@ -353,7 +351,7 @@ class BulkRun:
         """Settle what was read and never handed to a worker: not sent, or what an earlier run has settled."""
         if self._halt.is_set():
             for chunk in [*self._in_hand, *self._chunker.rest()]:
-                await self._life_of(chunk, sender).live(await earlier.parts_within(chunk))
+                await self._life_of(chunk, sender).live(await earlier.steps_within(chunk))
 
     def _look_at(self, done: asyncio.Task[None]) -> None:
         if not done.cancelled() and done.exception() is not None:

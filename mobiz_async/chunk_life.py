@@ -7,8 +7,8 @@
 4.  The POST. What it proved is judged by ``verdicts``.
 5.  The outcome is written: ``accepted`` and ``rejected`` are final, ``not sent`` makes the chunk pending again,
     ``unknown`` stays until its owner settles it or asks for it to be sent again (a refusal of the key or the address
-    says nothing about the chunk: it stays pending as well). A crash between the answer and this
-    write leaves an unknown that in truth was settled: at most the chunks that were in flight, and never the other way.
+    says nothing about the chunk: it stays pending as well). A crash between the answer and this write leaves an unknown
+    that in truth was settled: at most the chunks that were in flight, and never the other way.
 
 An outcome is written under the id of its attempt, so that one that comes late cannot overwrite a newer attempt's. The
 states and what moves a chunk between them are the table ``journal.LIFE``.
@@ -20,7 +20,7 @@ import asyncio
 import contextlib
 import itertools
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 import attrs
 
@@ -33,16 +33,13 @@ from mobiz_async.models import OnRejected, OnUnknown, Outcome, StopReason
 from mobiz_async.pacing import Lane
 from mobiz_async.recipients.stages import Problem
 from mobiz_async.reports import ChunkOutcome
-from mobiz_async.resuming import Fate, Step, plan
+from mobiz_async.resuming import Fate, Step
 from mobiz_async.splitting import Search
 from mobiz_async.stopping import stop_reason
 from mobiz_async.verdicts import Judged, Verdict
 from mobiz_async.wire import Operation, append_request
 
 __all__ = ["ChunkLife", "Sender"]
-
-
-_NOBODY: Mapping[int, Problem] = {}
 
 
 @attrs.define(eq=False)
@@ -82,31 +79,27 @@ class ChunkLife:
         """Nothing happens before ``live``."""
         self._with = sender
         self._whole = whole
-        self._known: tuple[Part, ...] = ()
+        self._steps: tuple[Step, ...] = ()
         self._settled: list[tuple[int, int]] = []
 
-    async def live(self, known: tuple[Part, ...], late: Mapping[int, Problem] = _NOBODY) -> None:
-        """Send it; or, with ``known`` from an earlier run, what of it has to be sent.
-
-        ``late``: by their places in the chunk, from 0, records whose recipients have opted out since.
-        """
-        whole, self._known = self._whole, known
-        steps = plan(known, late, resend_unknown=self._with.on_unknown is OnUnknown.RESEND)
+    async def live(self, steps: tuple[Step, ...]) -> None:
+        """Send it; or, where earlier runs came to it, do as planned for what they made of it."""
+        whole, self._steps = self._whole, steps
         try:
             if not steps:
                 await self._send(whole)
             elif len(steps) == 1:
-                await self._resume(whole, steps[0], late)
+                await self._resume(whole, steps[0])
             else:
                 records = split(whole.body)
                 for step in steps:
-                    await self._resume(whole.cut(step.start, step.start + step.count, records), step, late)
+                    await self._resume(whole.cut(step.start, step.start + step.count, records), step)
         except JournalError as error:
             self._with.stop(StopReason.JOURNAL, error)
         finally:
             await self._settle_rest()
 
-    async def _resume(self, piece: Piece, step: Step, late: Mapping[int, Problem]) -> None:
+    async def _resume(self, piece: Piece, step: Step) -> None:
         match step.fate:
             case Fate.SEND:
                 await self._send(piece)
@@ -117,8 +110,9 @@ class ChunkLife:
             case Fate.KEEP_IN_DOUBT:
                 await self._settle_as_known(piece, step.part, "; not sent again, as somebody in it has opted out since")
             case Fate.WITHHOLD:
+                assert step.late is not None
                 self._settled.append((step.start, step.start + step.count))
-                self._with.skip(late[step.start])
+                self._with.skip(step.late)
 
     async def _settle_as_known(self, piece: Piece, part: Part, why_unknown_still: str = "") -> None:
         """Settle without a request what an earlier run has sent, or what nobody has."""
@@ -332,12 +326,13 @@ class ChunkLife:
         if not gaps:
             return
         records = split(whole.body)
-        known = self._known or (Part(whole.index, 0, whole.count, ChunkState.PENDING, whole.rows[0][0]),)
+        new = Part(whole.index, 0, whole.count, ChunkState.PENDING, whole.rows[0][0])
+        steps = self._steps or (Step(0, whole.count, Fate.SEND, new),)
         for gap_start, gap_stop in gaps:
-            for part in known:
-                start, stop = max(gap_start, part.start), min(gap_stop, part.start + part.count)
+            for step in steps:
+                start, stop = max(gap_start, step.start), min(gap_stop, step.start + step.count)
                 if start < stop:
-                    await self._settle_as_known(whole.cut(start, stop, records), part)
+                    await self._settle_as_known(whole.cut(start, stop, records), step.part)
 
 
 def _gaps(settled: Iterable[tuple[int, int]], count: int) -> Iterator[tuple[int, int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import itertools
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 
 import attrs
 
@@ -13,6 +13,7 @@ from mobiz_async.chunking import Chunk
 from mobiz_async.errors import JournalError, SourceChangedError
 from mobiz_async.journal.protocol import ChunkState, Journal, Part, Recalled
 from mobiz_async.late_optouts import LateOptOuts
+from mobiz_async.recipients.stages import Problem
 
 __all__ = ["Earlier", "Fate", "Step", "plan"]
 
@@ -40,20 +41,22 @@ class Step:
     count: int
     fate: Fate
     part: Part
+    late: Problem | None = None
+    """Why one record is withheld."""
 
 
-def plan(known: tuple[Part, ...], withheld: Collection[int], *, resend_unknown: bool) -> tuple[Step, ...]:
-    """Return what to do with a chunk of which earlier runs made ``known``, in order.
+def plan(known: tuple[Part, ...], late: Mapping[int, Problem], *, resend_unknown: bool) -> tuple[Step, ...]:
+    """Return what to do with a chunk of which earlier runs made ``known``, in order; nothing where they made none.
 
-    ``withheld``: places in the chunk, from 0, of records that must not go any more. What may be unknown is not cut up
+    ``late``: by their places in the chunk, from 0, records that must not go any more. What may be unknown is not cut up
     for their sake, as it could then be told for no part of it what becomes of it: it stays unknown as a whole.
     """
     steps: list[Step] = []
     for part in known:
-        places = sorted(place for place in withheld if part.start <= place < part.start + part.count)
+        places = sorted(place for place in late if part.start <= place < part.start + part.count)
         match part.state:
             case ChunkState.PENDING | ChunkState.INTENDED:
-                steps.extend(_around(places, part))
+                steps.extend(_around({place: late[place] for place in places}, part))
             case ChunkState.UNKNOWN if resend_unknown:
                 fate = Fate.KEEP_IN_DOUBT if places else Fate.SEND_IN_DOUBT
                 steps.append(Step(part.start, part.count, fate, part))
@@ -62,13 +65,13 @@ def plan(known: tuple[Part, ...], withheld: Collection[int], *, resend_unknown: 
     return tuple(steps)
 
 
-def _around(places: list[int], part: Part) -> Iterator[Step]:
-    """Yield a part that is to be sent, cut at ``places``."""
+def _around(late: Mapping[int, Problem], part: Part) -> Iterator[Step]:
+    """Yield a part that is to be sent, cut at the places of ``late``, which are in order."""
     at = part.start
-    for place in places:
+    for place, problem in late.items():
         if at < place:
             yield Step(at, place - at, Fate.SEND, part)
-        yield Step(place, 1, Fate.WITHHOLD, part)
+        yield Step(place, 1, Fate.WITHHOLD, part, problem)
         at = place + 1
     if at < part.start + part.count:
         yield Step(at, part.start + part.count - at, Fate.SEND, part)
@@ -77,10 +80,11 @@ def _around(places: list[int], part: Part) -> Iterator[Step]:
 class Earlier:
     """What a journal holds when a run begins. Of a new run there is nothing, and nothing is asked."""
 
-    def __init__(self, journal: Journal, late: LateOptOuts, *, resuming: bool) -> None:
+    def __init__(self, journal: Journal, late: LateOptOuts, *, resuming: bool, resend_unknown: bool) -> None:
         """``resuming``: what ``journal.open`` returned. ``late`` is told which rows are in a chunk."""
         self._journal = journal
         self._late = late
+        self._resend_unknown = resend_unknown
         self._resuming = resuming
         self._last = sys.maxsize if resuming else -1  # as long as nobody has looked, any chunk may have been sent
         self._end: int | None = None
@@ -98,17 +102,23 @@ class Earlier:
         """Whether an earlier run may have come to this chunk."""
         return chunk.index <= self._last
 
-    async def parts_of(self, chunk: Chunk) -> tuple[Part, ...]:
-        """Return what became of a chunk so far; nothing where no run has sent it.
+    async def steps_of(self, chunk: Chunk) -> tuple[Step, ...]:
+        """Return what to do with a chunk, by what became of it so far; nothing where no run has sent it.
 
         Raises ``SourceChangedError`` where it is not the same chunk, ``JournalError``.
         """
+        late = self._late.within(chunk.rows)
+        known = await self._parts_of(chunk, late)
+        self._late.forget(late.values())
+        return plan(known, late, resend_unknown=self._resend_unknown)
+
+    async def _parts_of(self, chunk: Chunk, late: Mapping[int, Problem]) -> tuple[Part, ...]:
         if self._end is not None and sum(chunk.rows[-1]) > self._end + 1:
             raise SourceChangedError(self._end + 1)
         known = await self._journal.recall(chunk.index, chunk.body) if self.covers(chunk) else None
         if known is None:
-            for late in self._late.within(chunk.rows).values():
-                raise SourceChangedError(late.row)  # it was in a chunk, and this is none: the rows have moved
+            if late:  # they were in a chunk, and this is none: the rows have moved
+                raise SourceChangedError(min(problem.row for problem in late.values()))
             return ()
         if known.differs is not None:
             rows = (row for first, length in chunk.rows for row in range(first, first + length))
@@ -116,18 +126,18 @@ class Earlier:
             raise SourceChangedError(next(itertools.islice(rows, known.differs, None), after))
         return known.parts
 
-    async def parts_within(self, chunk: Chunk) -> tuple[Part, ...]:
-        """Return what became of a chunk that was read in part only, as far as it holds what was sent then.
+    async def steps_within(self, chunk: Chunk) -> tuple[Step, ...]:
+        """Return the same of a chunk that was read in part only, as far as it holds what was sent then.
 
         Where the journal cannot be asked any more, all of it is unknown that an earlier run may have sent.
         """
         if not self.covers(chunk):
             return ()
         try:
-            recalled = await self._journal.recall(chunk.index, chunk.body)
+            known = _within(await self._journal.recall(chunk.index, chunk.body), chunk)
         except JournalError:
-            return (Part(chunk.index, 0, chunk.count, ChunkState.UNKNOWN, chunk.first_record),)
-        return _within(recalled, chunk)
+            known = (Part(chunk.index, 0, chunk.count, ChunkState.UNKNOWN, chunk.first_record),)
+        return plan(known, {}, resend_unknown=self._resend_unknown)
 
     async def check_whole(self, read: int, chunks: int) -> None:
         """Raise ``SourceChangedError`` where an earlier run had more records, or chunks, than there are now.

@@ -8,12 +8,13 @@ from typing import Any, ClassVar
 import pytest
 from eighteen import SOURCE
 
-from mobiz_async.errors import JournalError, SourceChangedError, SourceError
+from mobiz_async.errors import JournalError, Reason, SourceChangedError, SourceError
 from mobiz_async.journal import ChunkState
 from mobiz_async.journal.protocol import Part, check_identity
 from mobiz_async.late_optouts import LateOptOuts
 from mobiz_async.models import OnUnknown, StopReason
 from mobiz_async.recipients import suppression_stage
+from mobiz_async.recipients.stages import Problem
 from mobiz_async.resuming import Fate, plan
 from mobiz_async.sandbox import Fault, Faults, Injection
 
@@ -26,7 +27,9 @@ def part(start: int, count: int, state: ChunkState, *rows: tuple[int, int]) -> P
 
 
 def steps(known: list[Part], withheld: set[int], *, resend: bool = False) -> list[tuple[int, int, Fate]]:
-    made = plan(tuple(known), withheld, resend_unknown=resend)
+    late = {place: Problem(place + 1, "Number", Reason.SUPPRESSED) for place in withheld}
+    made = plan(tuple(known), late, resend_unknown=resend)
+    assert [step.late for step in made] == [late[step.start] if step.fate is Fate.WITHHOLD else None for step in made]
     return [(step.start, step.count, step.fate) for step in made]
 
 

@@ -7,11 +7,9 @@ import random
 
 import pytest
 
-from mobiz_async import MobizClient
 from mobiz_async.journal import ChunkState, SQLiteJournal
-from mobiz_async.models import OnRejected, Outcome, Pace, RetryPolicy, StopReason
-from mobiz_async.sandbox import Fault, Faults, Injection, Sandbox
-from mobiz_async.testing import FakeClock
+from mobiz_async.models import OnRejected, Outcome, StopReason
+from mobiz_async.sandbox import Fault, Faults, Injection
 
 DEFINITION = {"Number": "msisdn", "Age": "numeric"}
 
@@ -24,24 +22,9 @@ def records(count: int, bad: set[int]) -> list[dict[str, str]]:
 
 
 @pytest.fixture
-async def sandbox():
-    async with Sandbox() as sandbox:
-        sandbox.add_list(DEFINITION, id="9")
-        yield sandbox
-
-
-@pytest.fixture
-async def mobiz(sandbox):
-    client = MobizClient(
-        "sandbox-api-key",
-        "sandbox-subscription-key",
-        base_url=sandbox.base_url,
-        retry=RetryPolicy(max_attempts=2, base=0.0, throttle_base=0.0),
-        pace=Pace(concurrency=2, throttle_pause=0.0),
-        clock=FakeClock(auto=True, grace=0.01),
-    )
-    async with client:
-        yield client
+def sandbox(sandbox):
+    sandbox.add_list(DEFINITION, id="9")
+    return sandbox
 
 
 @pytest.fixture
