@@ -20,10 +20,10 @@ from collections.abc import (
     Mapping,
 )
 from itertools import islice
-from types import TracebackType
 from typing import Any
 
 from mobiz_async.errors import SourceError
+from mobiz_async.unseen import theirs
 
 __all__ = ["LARGEST_SLICE", "LONGEST_HOLD", "Slices"]
 
@@ -93,7 +93,7 @@ class Slices:
 
     def _failed(self, error: BaseException, taken: int) -> SourceError:
         failure = SourceError(self.read + taken + 1, type(error).__name__)
-        failure.__cause__ = error.with_traceback(_beyond_this_module(error.__traceback__))
+        failure.__cause__ = theirs(error)
         return failure
 
     def fail(self, row: int, error: Exception) -> None:
@@ -146,10 +146,3 @@ class Slices:
 
 def _is_named_tuple(source: object) -> bool:
     return isinstance(source, tuple) and hasattr(source, "_fields")
-
-
-def _beyond_this_module(trace: TracebackType | None) -> TracebackType | None:
-    """Return a source's own part of a traceback: our frames hold records, and error trackers print locals."""
-    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
-        trace = trace.tb_next
-    return trace

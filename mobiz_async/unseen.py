@@ -11,6 +11,7 @@ from typing import TypeVar
 __all__ = ["Hidden", "hide", "theirs", "unseen"]
 
 T = TypeVar("T")
+E = TypeVar("E", bound=BaseException)
 
 _OURS = (str(Path(__file__).parent), "<attrs generated")
 
@@ -42,7 +43,7 @@ def unseen(call: Hidden[Callable[[], T]]) -> T:
     raise raised
 
 
-def theirs(error: Exception) -> Exception:
+def theirs(error: E) -> E:
     """Return what the caller has caught without our frames. Where there are no others, they stay, but without locals.
 
     It is for exceptions of code that is not ours, which are to be found where they were raised.
