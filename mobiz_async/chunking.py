@@ -15,7 +15,6 @@ import asyncio
 import sys
 from bisect import bisect_left
 from collections.abc import AsyncIterable, Callable, Iterable, Sequence
-from operator import attrgetter
 from time import perf_counter
 from typing import Any
 
@@ -172,8 +171,7 @@ class Chunker:
         self._waiting, self._waiting_rows, problems = staged or self._singly(taken, first)
         del taken, staged  # as in next()
         if problems:
-            # A single stage tells them in any order, and it is the first in the source that ends the reading.
-            self._tell(sorted(problems, key=attrgetter("row")))
+            self._tell(problems)
 
     def _singly(self, taken: list[Any], first: int) -> Staged:
         """Put records through the stage one by one, up to the one that raises, which is the end of the source."""

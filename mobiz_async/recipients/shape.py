@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from itertools import chain
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from msgspec import UnsetType
@@ -82,7 +82,7 @@ class _Shape:
             self._schema.learn(records)
         else:
             records, rows, unfit = only_good(records, rows, self._diagnose)
-            problems += unfit
+            problems = sorted([*problems, *unfit], key=attrgetter("row"))
         return Staged(self._schema.in_order(records) if self._fitted else records, rows, problems)
 
     def _diagnose(self, record: dict[Any, Any]) -> tuple[str | None, Reason] | None:

@@ -55,7 +55,7 @@ class Problem:
 
 
 class Staged(NamedTuple):
-    """What a stage let through, and what it held back."""
+    """What a stage let through, and what it held back, each in the order of rows: the first bad one ends a run."""
 
     records: list[Any]
     rows: Sequence[int]
