@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 APPLICATION_ID = 0x4D6F627A
 """Marks the file as a journal of ours ("Mobz")."""
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 _PAGE_SIZE = 16384
 _SCHEMA = """

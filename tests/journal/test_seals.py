@@ -6,11 +6,9 @@ import json
 import zlib
 from typing import Any
 
-import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from mobiz_async.journal import seals
 from mobiz_async.journal.seals import first_difference, seal
 
 texts = st.text('ab}{,"\\', max_size=6)
@@ -34,15 +32,7 @@ def first(old: list[Any], new: list[Any]) -> int | None:
     return None if body(old) == body(new) else next(differing, min(len(old), len(new)))
 
 
-@pytest.fixture(params=[1 << 20, 1, 7], ids=["at once", "by fragments", "by a few"])
-def _pieces(request, monkeypatch):
-    monkeypatch.setattr(seals, "_AT_ONCE", request.param)
-
-
-@pytest.mark.usefixtures("_pieces")
 class TestFirstDifference:
-    """However many pieces the prints are made in."""
-
     @settings(max_examples=40)
     @given(records, records)
     def test_of_unlike_bodies(self, old, new) -> None:
