@@ -70,7 +70,7 @@ class Reason(enum.StrEnum):
     BINARY = "bytes cannot be sent as JSON"
     NOT_ENCODABLE = "cannot be written as JSON"
     KEY_NOT_TEXT = "a field name is not text"
-    SAME_NAME = "two fields of one name, once renamed"
+    SAME_NAME = "two fields of one name"
     TOO_LARGE = "larger than one request may be"
     UNKNOWN_FIELD = "not a field of the list"
     NOT_NUMERIC = "not numeric"

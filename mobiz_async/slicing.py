@@ -17,12 +17,12 @@ from collections.abc import (
     Generator,
     Iterable,
     Iterator,
-    Mapping,
 )
 from itertools import islice
 from typing import Any
 
 from mobiz_async.errors import SourceError
+from mobiz_async.recipients.keyed import is_one_record
 from mobiz_async.unseen import theirs
 
 __all__ = ["LARGEST_SLICE", "LONGEST_HOLD", "Slices"]
@@ -39,8 +39,8 @@ class Slices:
 
     def __init__(self, source: Iterable[Any] | AsyncIterable[Any]) -> None:
         """Take a sync or async iterable. Raises ``TypeError`` for anything else, or for a text or a mapping."""
-        if isinstance(source, (str, bytes, bytearray, Mapping)) or _is_named_tuple(source):
-            raise TypeError("records must be an iterable of records, not a single text or record")
+        if isinstance(source, (str, bytes, bytearray)) or is_one_record(source):
+            raise TypeError("records must be an iterable of records, not a single text or record, nor a data frame")
         self._async: AsyncIterator[Any] | None = None
         self._sync: Iterator[Any] | None = None
         if isinstance(source, AsyncIterable):
@@ -142,7 +142,3 @@ class Slices:
                 self._sync.close()
         except Exception as error:  # noqa: BLE001  as in next()
             self.error = self.error or self._failed(error, 0)
-
-
-def _is_named_tuple(source: object) -> bool:
-    return isinstance(source, tuple) and hasattr(source, "_fields")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import sqlite3
 from collections import UserDict, namedtuple
+from contextlib import closing
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -59,6 +62,48 @@ class PydanticData:
     Name: str
 
 
+class AlchemyRow:
+    """Has what SQLAlchemy's ``Row`` has: neither a tuple nor a mapping."""
+
+    def __init__(self, **columns: str) -> None:
+        self._columns = columns
+        self._fields = tuple(columns)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def __iter__(self):
+        return iter(self._columns.values())
+
+    def _asdict(self) -> dict[str, str]:
+        return self._columns
+
+
+class AsyncpgRecord:
+    """Has what asyncpg's ``Record`` has: names and values, and no class in common with a mapping."""
+
+    def __init__(self, *columns: tuple[str, str]) -> None:
+        self._columns = columns
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def __iter__(self):
+        return iter(value for _, value in self._columns)
+
+    def __getitem__(self, name: str) -> str:
+        return next(value for known, value in self._columns if known == name)
+
+    def keys(self):
+        return iter(name for name, _ in self._columns)
+
+
+def fetched(select: str) -> sqlite3.Row:
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.row_factory = sqlite3.Row
+        return database.execute(select).fetchone()
+
+
 OldNamed = namedtuple("OldNamed", ["Number", "Name"])  # noqa: PYI024  as older programs have it
 EXPECTED = {"Number": "27821234567", "Name": "Thandi"}
 FORMS = [
@@ -73,6 +118,9 @@ FORMS = [
     OldNamed("27821234567", "Thandi"),
     Model(phone="27821234567", Name="Thandi"),
     PydanticData("27821234567", "Thandi"),
+    fetched("SELECT '27821234567' AS Number, 'Thandi' AS Name"),
+    AlchemyRow(Number="27821234567", Name="Thandi"),
+    AsyncpgRecord(("Number", "27821234567"), ("Name", "Thandi")),
 ]
 
 
@@ -181,6 +229,66 @@ async def test_values_that_are_no_text_are_written_as_json_has_them(fake):
             "Title": None,
         }
     ]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        fetched("SELECT '27821234567' AS Number, 'Thandi' AS Name, 'Mr' AS Name"),
+        AsyncpgRecord(("Number", "27821234567"), ("Name", "Thandi"), ("Name", "Mr")),
+    ],
+    ids=lambda record: type(record).__name__,
+)
+async def test_a_row_with_two_columns_of_one_name_is_refused(fake, record):
+    with pytest.raises(InvalidRecordError) as caught:
+        await arrived(fake, [record])
+
+    assert (caught.value.row, caught.value.field, caught.value.reason) == (1, "Name", Reason.SAME_NAME)
+    assert fake.requests == []
+
+
+@pytest.mark.parametrize("record", FORMS, ids=lambda record: type(record).__name__)
+async def test_a_single_record_is_no_source_of_records(fake, record):
+    with contextlib.suppress(TypeError, InvalidRecordError):
+        await arrived(fake, record)
+
+    assert fake.requests == []
+
+
+class Frame:
+    """Has what a data frame of pandas has: iterating it gives the names of its columns."""
+
+    columns = ("Number", "Name")
+
+    def keys(self):
+        return self.columns
+
+    def __getitem__(self, name):
+        raise AssertionError("nobody asked for it")
+
+    def __iter__(self):
+        return iter(self.columns)
+
+
+class Series(Frame):
+    """Has what a column of pandas has: its keys are places."""
+
+    def keys(self):
+        return range(2)
+
+    def __iter__(self):
+        return iter(["27821234567", "27821234568"])
+
+
+async def test_a_data_frame_is_no_source_of_records(fake):
+    with pytest.raises(TypeError, match="nor a data frame"):
+        await arrived(fake, Frame())
+
+    assert fake.requests == []
+
+
+async def test_a_column_of_one_is(fake):
+    assert await arrived(fake, Series()) == [{"Number": "27821234567"}, {"Number": "27821234568"}]
 
 
 @pytest.mark.parametrize("record", [("27821234567", "Thandi"), 27821234567, object(), Attrs, None])

@@ -11,6 +11,7 @@ import attrs
 import msgspec
 
 from mobiz_async.errors import Reason
+from mobiz_async.recipients.keyed import dict_of, name_given_twice
 from mobiz_async.recipients.stages import BadRecord
 
 __all__ = ["METADATA_KEY", "Held"]
@@ -40,7 +41,7 @@ class Held:
         return not self._common and not self._rename
 
     def attributes(self, kind: type) -> dict[str, str] | None:
-        """Return attribute -> field of an attrs or a data class; None of others, and where two are for one field."""
+        """Return attribute -> field of an attrs, data or msgspec class; None of others, and where two are one field."""
         if kind not in self._attributes:
             attributes = _attributes(kind)
             fields = [*attributes.values()] if attributes is not None else []
@@ -54,12 +55,19 @@ class Held:
         """Return a dict for each record, or None for what is none or cannot be renamed. ``kinds`` are the records'."""
         if kinds == {str} and self._number_field is not None and not self._rename:
             return [{**self._common, self._number_field: number} for number in records]
-        made = records if kinds == {dict} else list(map(self._convert, records))
+        made = records if kinds == {dict} else self._converted(records, kinds)
         if self._rename:
             made = list(map(self._renamed, made))
         if self._common:
             made = [one if one is None else {**self._common, **one} for one in made]
         return made
+
+    def _converted(self, records: list[Any], kinds: set[type]) -> list[dict[Any, Any] | None]:
+        if len(kinds) != 1:
+            return list(map(self._convert, records))
+        (kind,) = kinds
+        convert = self._converter_of(kind)
+        return list(map(convert, records)) if convert is not None else [None] * len(records)
 
     def set_only(self, records: list[Any]) -> list[Any]:
         """Return records as they are held, those that can be dicts as dicts without what is ``msgspec.UNSET``."""
@@ -75,6 +83,8 @@ class Held:
         if type(record) in self._twice:
             return self._twice[type(record)], Reason.SAME_NAME, record
         if held is None:
+            if (name := name_given_twice(record)) is not None:
+                return name, Reason.SAME_NAME, record
             known = self._converters[type(record)] is not None
             return None, Reason.NOT_ENCODABLE if known else Reason.NOT_A_RECORD, record
         names = [self._rename.get(key, key) for key in _set_only(held)]
@@ -93,11 +103,13 @@ class Held:
         return None  # two of one name: neither is to be dropped
 
     def _convert(self, record: Any) -> dict[Any, Any] | None:
-        kind = type(record)
+        convert = self._converter_of(type(record))
+        return convert(record) if convert is not None else None
+
+    def _converter_of(self, kind: type) -> Convert | None:
         if kind not in self._converters:
             self._converters[kind] = self._converter(kind)
-        convert = self._converters[kind]
-        return convert(record) if convert is not None else None
+        return self._converters[kind]
 
     def _converter(self, kind: type) -> Convert | None:
         """Return how an instance of ``kind`` becomes a dict, or None where it cannot be a record."""
@@ -113,16 +125,18 @@ class Held:
         attributes = self.attributes(kind)
         if attributes is not None:
             return _by_attribute(attributes)
-        if kind in self._twice:
-            return None
-        if issubclass(kind, msgspec.Struct):
-            return _by_attribute(dict(zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True)))
-        if issubclass(kind, tuple) and hasattr(kind, "_fields"):
-            return _by_attribute({name: name for name in kind._fields})
-        if hasattr(kind, "model_fields") and hasattr(kind, "model_dump"):
-            # pydantic, recognised without importing it; its own dump knows secrets, aliases and nested models.
-            return _dump
-        return None
+        return None if kind in self._twice else _by_looks(kind)
+
+
+def _by_looks(kind: type) -> Convert | None:
+    """Return how an instance becomes a dict, by what its class has to offer."""
+    if issubclass(kind, tuple) and hasattr(kind, "_fields"):
+        names = kind._fields
+        return lambda record: dict(zip(names, record))  # noqa: B905  as many, by their class
+    if hasattr(kind, "model_fields") and hasattr(kind, "model_dump"):
+        # pydantic, recognised without importing it; its own dump knows secrets, aliases and nested models.
+        return _dump
+    return dict_of(kind)
 
 
 def _set_only(record: dict[Any, Any]) -> dict[Any, Any]:
@@ -144,6 +158,8 @@ def _attributes(kind: type) -> dict[str, str] | None:
         fields = attrs.fields(kind)
     elif dataclasses.is_dataclass(kind):
         fields = dataclasses.fields(kind)
+    elif issubclass(kind, msgspec.Struct):
+        return dict(zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True))
     else:
         return None
     return {field.name: field.metadata.get(METADATA_KEY, field.name) for field in fields}

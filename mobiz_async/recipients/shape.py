@@ -1,8 +1,8 @@
 """The first stage: whatever the caller holds becomes dicts, or fitted records, that are safe to write as JSON.
 
-A record is a mapping, an attrs, dataclass, msgspec, pydantic or named-tuple instance, or a bare number. JSON encoders
-let some values through that nobody means: bytes become base64, NaN becomes null, integer keys become text. Each is
-refused here, by row and field.
+A record is a mapping, an attrs, dataclass, msgspec, pydantic or named-tuple instance, a row of a database, or a bare
+number. JSON encoders let some values through that nobody means: bytes become base64, NaN becomes null, integer keys
+become text. Each is refused here, by row and field.
 """
 
 from __future__ import annotations
