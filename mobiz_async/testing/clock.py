@@ -6,14 +6,19 @@ import asyncio
 import heapq
 import itertools
 import weakref
+from collections.abc import Sized
+from typing import Any
 
 __all__ = ["FakeClock"]
 
-_TURNS = 100  # after which a loop that does not show whether anything is ready counts as idle
+_TURNS = 100
+"""In a row, in which every task waits, after which a loop that does not show what is ready counts as idle."""
 _MOST_TURNS = 1_000_000
 
 _polls: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, int] = weakref.WeakKeyDictionary()
 """How many of the things that are ready to run in a loop are clocks looking whether anything else is."""
+_settling: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
+"""The tasks among them."""
 
 
 class FakeClock:
@@ -28,6 +33,9 @@ class FakeClock:
     Or by itself: with ``auto=True`` it leaps to the next due time whenever no task can go on, so that ten minutes of
     retries pass in a few milliseconds. What waits for a thread or a socket also looks like waiting, so where those are
     in play give ``grace``, the real seconds that the loop has to stay idle before each leap.
+
+    Loops other than asyncio's own, such as uvloop's, do not show what is ready to run; there the clock goes by their
+    tasks, and may leap over a chain of mere callbacks (``loop.call_soon``).
 
     Only sleeps that were asked of this clock are fake. Timeouts of asyncio itself (``asyncio.timeout``,
     ``loop.call_later``) go by real time.
@@ -100,13 +108,19 @@ class FakeClock:
     async def settle(self) -> None:
         """Return when every other task waits for something: for this clock, a future, a thread or a socket."""
         loop = self._here()
+        task = asyncio.current_task()
+        assert task is not None
         _count_poll(loop, 1)
+        _settling.add(task)
         try:
-            for turn in range(_MOST_TURNS):
+            turns = 0
+            for _ in range(_MOST_TURNS):
                 await asyncio.sleep(0)
-                if self._idle(loop, turn):
+                turns = _turns_waited(loop, turns)
+                if self._idle(loop, turns):
                     return
         finally:
+            _settling.discard(task)
             _count_poll(loop, -1)
         raise RuntimeError("a task goes on and on without waiting for anything")
 
@@ -130,18 +144,19 @@ class FakeClock:
             if not future.done():
                 future.set_result(None)
 
-    def _watch(self, loop: asyncio.AbstractEventLoop, turn: int = 0) -> None:
+    def _watch(self, loop: asyncio.AbstractEventLoop, turns: int = 0) -> None:
         if not self._watching:
             self._watching = True
             _count_poll(loop, 1)
-            loop.call_soon(self._look, loop, turn)
+            loop.call_soon(self._look, loop, turns)
 
-    def _look(self, loop: asyncio.AbstractEventLoop, turn: int) -> None:
-        idle = self._idle(loop, turn)
+    def _look(self, loop: asyncio.AbstractEventLoop, turns: int) -> None:
+        turns = _turns_waited(loop, turns)
+        idle = self._idle(loop, turns)
         _count_poll(loop, -1)
         self._watching = False
         if not idle:
-            self._watch(loop, turn + 1)
+            self._watch(loop, turns)
         elif self._grace > 0:
             self._watching = True
             loop.call_later(self._grace, self._look_again, loop)
@@ -150,7 +165,8 @@ class FakeClock:
 
     def _look_again(self, loop: asyncio.AbstractEventLoop) -> None:
         self._watching = False
-        if getattr(loop, "_ready", None):
+        ready = _ready(loop)
+        if ready or (ready is None and not _all_wait(loop)):
             self._watch(loop)
         else:
             self._next(loop)
@@ -160,10 +176,25 @@ class FakeClock:
             self._leap(due)
             self._watch(loop)
 
-    def _idle(self, loop: asyncio.AbstractEventLoop, turn: int) -> bool:
-        """Whether nothing but the polling of clocks is ready to run."""
-        ready = getattr(loop, "_ready", None)  # asyncio's own loops have it
-        return turn >= _TURNS if ready is None else len(ready) < _polls[loop]
+    def _idle(self, loop: asyncio.AbstractEventLoop, turns: int) -> bool:
+        """Whether nothing but the polling of clocks is ready to run; ``turns`` in a row every task has waited."""
+        ready = _ready(loop)
+        return turns > _TURNS if ready is None else len(ready) < _polls[loop]
+
+
+def _ready(loop: asyncio.AbstractEventLoop) -> Sized | None:
+    """Return what is ready to run, which asyncio's own loops show."""
+    return getattr(loop, "_ready", None)
+
+
+def _turns_waited(loop: asyncio.AbstractEventLoop, turns: int) -> int:
+    return turns + 1 if _ready(loop) is not None or _all_wait(loop) else 0
+
+
+def _all_wait(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether every task, but for clocks that look, waits for a future that is not done."""
+    waits_for = [getattr(task, "_fut_waiter", None) for task in asyncio.all_tasks(loop) if task not in _settling]
+    return all(future is not None and not future.done() for future in waits_for)
 
 
 def _count_poll(loop: asyncio.AbstractEventLoop, change: int) -> None:
