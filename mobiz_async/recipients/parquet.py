@@ -62,6 +62,8 @@ def _cells(column: Any, pa: Any) -> list[Any]:
     if pa.types.is_float32(kind):
         # By way of text, which is short: 9.99 would otherwise come out as 9.989999771118164.
         return [None if text is None else float(text) for text in column.cast(pa.string()).to_pylist()]
+    if pa.types.is_float16(kind):
+        return [None if value is None else float(value) for value in column.to_pylist()]  # some releases give NumPy's
     if getattr(kind, "unit", None) == _NANOSECONDS:
         column = column.cast(_to_the_microsecond(kind, pa), safe=False)
     faults = (pa.ArrowException, ValueError, OverflowError, LookupError)

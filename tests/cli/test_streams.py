@@ -148,7 +148,7 @@ def test_nobody_answers_on_an_input_that_is_closed(cli, served, file, tmp_path) 
     cli("send", file(count=3), "--list", 1, "--journal", tmp_path / "j")
     ended = shell("<&-", "journal", "resolve", tmp_path / "j", "--all-unknown", "--accepted")
 
-    assert (ended.code, ended.err.endswith("[y/N]: \nnothing was changed\n")) == (1, True)
+    assert (ended.code, ended.err.splitlines()[-1]) == (1, "nothing was changed")
 
 
 def test_a_name_that_the_output_has_no_letters_for_is_spelt(served) -> None:
