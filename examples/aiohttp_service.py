@@ -11,15 +11,25 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from mobiz_async import Coalescer, InvalidRecordError, MobizClient, NotSentError, OutcomeUnknownError, RejectedError
+from mobiz_async import (
+    Coalescer,
+    InvalidRecordError,
+    MobizClient,
+    NotSentError,
+    OutcomeUnknownError,
+    RejectedError,
+    RetryPolicy,
+)
 
 CODES = web.AppKey("codes", Coalescer)
+# Seconds. Nobody waits longer for a page; and a server that is told to end waits for its handlers.
+PATIENCE = RetryPolicy(deadline=10.0)
 
 
 async def codes(app: web.Application) -> AsyncIterator[None]:
     """Open at start-up and close at shutdown; closing sends what still waits."""
     async with (
-        MobizClient() as mobiz,
+        MobizClient(retry=PATIENCE) as mobiz,
         mobiz.coalesce(os.environ["MOBIZ_TRIGGER_KEY"], max_batch=100, max_wait=0.01) as app[CODES],
     ):
         yield

@@ -17,10 +17,19 @@ from django.http import HttpRequest, JsonResponse
 from django.urls import path
 from django.views.decorators.http import require_POST
 
-from mobiz_async import InvalidRecordError, MobizClient, NotSentError, OutcomeUnknownError, RejectedError
+from mobiz_async import (
+    InvalidRecordError,
+    MobizClient,
+    NotSentError,
+    OutcomeUnknownError,
+    RejectedError,
+    RetryPolicy,
+)
 
 settings.configure(ALLOWED_HOSTS=["127.0.0.1"], ROOT_URLCONF=__name__, SECRET_KEY=os.urandom(32).hex())
 clients: dict[str, MobizClient] = {}
+# Seconds. Nobody waits longer for a page; and a server that is told to end waits for its handlers.
+PATIENCE = RetryPolicy(deadline=10.0)
 
 
 @require_POST
@@ -46,7 +55,7 @@ async def application(scope: dict[str, Any], receive: Callable[[], Awaitable[Any
         await django(scope, receive, send)
         return
     await receive()
-    async with MobizClient() as clients["mobiz"]:
+    async with MobizClient(retry=PATIENCE) as clients["mobiz"]:
         await send({"type": "lifespan.startup.complete"})
         await receive()
     await send({"type": "lifespan.shutdown.complete"})

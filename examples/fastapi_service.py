@@ -13,12 +13,22 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from mobiz_async import InvalidRecordError, MobizClient, NotSentError, OutcomeUnknownError, RejectedError
+from mobiz_async import (
+    InvalidRecordError,
+    MobizClient,
+    NotSentError,
+    OutcomeUnknownError,
+    RejectedError,
+    RetryPolicy,
+)
+
+# Seconds. Nobody waits longer for a page; and a server that is told to end waits for its handlers.
+PATIENCE = RetryPolicy(deadline=10.0)
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    async with MobizClient() as app.state.mobiz:  # leaving it lets what is in flight end, for up to 30 seconds
+    async with MobizClient(retry=PATIENCE) as app.state.mobiz:  # leaving it lets what is in flight end
         yield
 
 
