@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from mobiz_async.cli.arguments import SectionedCommand, assignments, definition, duration, regular_path
 from mobiz_async.cli.orders import Order
@@ -162,16 +163,29 @@ def send(ctx: click.Context, /, **asked: Any) -> int:
     return send_order(order, screen)
 
 
+_NEEDED = {
+    "--mobile-only": "--region",
+    "--suppress-column": "--suppress",
+    # Who asks what it costs does not mean to send.
+    "--price-per-segment": "--dry-run",
+    "--message-field": "--dry-run",
+}
+"""An option -> the one without which it would do nothing."""
+
+
+def _parameter(option: str) -> str:
+    return option.removeprefix("--").replace("-", "_")
+
+
 def _check(ctx: click.Context, asked: dict[str, Any]) -> None:
     if asked["list_id"] is not None and asked["new_list"] is not None:
         ctx.fail("--list and --new-list exclude each other")
     if asked["list_id"] is None and asked["new_list"] is None and not asked["dry_run"]:
         ctx.fail("where to? --list ID, or --new-list NAME")
-    if asked["mobile_only"] and asked["region"] is None:
-        ctx.fail("--mobile-only needs --region")
-    if asked["suppress_column"] is not None and asked["suppress"] is None:
-        ctx.fail("--suppress-column needs --suppress")
-
+    for name, needed in _NEEDED.items():
+        given = ctx.get_parameter_source(_parameter(name)) is not ParameterSource.DEFAULT
+        if given and asked[_parameter(needed)] in (None, False):
+            ctx.fail(f"{name} needs {needed}")
     if asked["region"] is not None:
         check_region(asked["region"])
 

@@ -21,6 +21,8 @@ from pathlib import PurePath
 from types import TracebackType
 from typing import Any, BinaryIO, Self, assert_never
 
+import attrs
+
 from mobiz_async.errors import ConfigurationError
 from mobiz_async.recipients.delimited import open_delimited
 from mobiz_async.recipients.files import BinaryFile, SourceFileError, line_blocks, open_binary, text_of_head
@@ -59,6 +61,13 @@ _SUFFIXES = {
 _OBJECT = re.compile(r'\s*(?:\[\s*)?\{\s*["}]').match
 """How a file of JSON objects begins, whatever its name; or of an array of them, which the reader knows to refuse."""
 _TABS = {".tsv", ".tab"}
+_FORMATS_OF = {
+    "delimiter": (FileFormat.CSV,),
+    "encoding": (FileFormat.CSV, FileFormat.JSON_LINES),
+    "header": (FileFormat.CSV, FileFormat.EXCEL),
+    "sheet": (FileFormat.EXCEL,),
+}
+"""An option -> the formats that it means something for."""
 _COMPRESSED = {".gz", ".zst", ".zstd"}
 
 
@@ -87,7 +96,8 @@ def open_recipients(
 
     Raises:
         SourceFileError: it cannot be opened, or its header is unusable (also later, where it cannot be read further).
-        ConfigurationError: the mapping names a column that is not there, or an extra is not installed.
+        ConfigurationError: the mapping names a column that is not there, the format has no use for something that was
+            asked for, or an extra is not installed.
 
     """
     try:
@@ -182,6 +192,7 @@ class Recipients:
     def _open_table(self, file: BinaryFile) -> Table:
         suffix = _suffix(file.name)
         form = self._form or _format_of(file, suffix, self._encoding)
+        self._check_options(form)
         match form:
             case FileFormat.EXCEL | FileFormat.PARQUET:
                 if file.compressed or file.size is None:
@@ -198,6 +209,14 @@ class Recipients:
                 return open_delimited(file.name, line_blocks(file, self._encoding), options)
             case _:
                 assert_never(form)
+
+    def _check_options(self, form: FileFormat) -> None:
+        """Raise ``ConfigurationError`` where something was asked for that a file of this format has no use for."""
+        for name, value in {**attrs.asdict(self._options, recurse=False), "encoding": self._encoding}.items():
+            if value is not None and form not in _FORMATS_OF.get(name, FileFormat):
+                raise ConfigurationError(
+                    f"is for files of {' or '.join(_FORMATS_OF[name])}, and this one is read as {form}", setting=name
+                )
 
 
 def _suffix(name: str) -> str:

@@ -179,6 +179,8 @@ def test_a_file_without_records_is_a_success_without_requests(cli, served, file)
         (["--list", "1", "--header", ""], "'--header' is empty"),
         (["--list", "1", "--mobile-only"], "--mobile-only needs --region"),
         (["--list", "1", "--suppress-column", "cell"], "--suppress-column needs --suppress"),
+        (["--list", "1", "--price-per-segment", "0.25"], "--price-per-segment needs --dry-run"),
+        (["--list", "1", "--message-field", "Message"], "--message-field needs --dry-run"),
         (["--list", "1", "--chunk-size", "0"], "error: --chunk-size must be a whole number from 1 to 10,000"),
         (["--list", "1", "--field", "Number=phone"], "a format is one of"),
         (["--list", "1", "--map", "Number"], "FIELD=COLUMN"),

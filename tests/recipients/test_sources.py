@@ -239,3 +239,18 @@ def test_assignments_of_a_command_line_are_a_mapping():
 
 def test_a_header_can_be_given_for_a_file_without_one():
     assert read(stream("0821234567\n0711234567\n"), header=["Number"])[0] == {"Number": "0821234567"}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("a.csv", {"sheet": "June"}, "sheet is for files of excel, and this one is read as csv"),
+        ("a.jsonl", {"header": ["Number"]}, "header is for files of csv or excel, and this one is read as jsonl"),
+        ("a.jsonl", {"delimiter": ";"}, "delimiter is for files of csv, and this one is read as jsonl"),
+    ],
+)
+def test_what_the_format_has_no_use_for_is_refused(name, options, said, file):
+    with pytest.raises(ConfigurationError) as caught:
+        open_recipients(file(name, '{"Number": "0821234567"}\n'), **options)
+
+    assert str(caught.value) == said
