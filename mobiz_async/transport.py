@@ -188,9 +188,7 @@ class _Body(aiohttp.Payload):
         transport = self._transport
         if transport is None:
             return
-        with contextlib.suppress(
-            OSError, ValueError, AttributeError
-        ):  # it is closed already, as this or that loop says
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # how one loop or another says: closed already
             connection = transport.get_extra_info("socket")
             # Lingering for zero seconds makes the close a reset: the kernel drops its send buffer as well.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -44,8 +44,8 @@ def first_difference(known: Seal, body: bytes | bytearray) -> int | None:
     """Return the first record, from 0, in which ``body`` differs from what was sealed; None when it is the same."""
     if hashlib.sha256(body).digest() == known.digest:
         return None
-    pairs = zip(array("I", known.prints), _prints(split(body)), strict=False)
-    return len(list(takewhile(lambda pair: operator.eq(*pair), pairs)))
+    same = map(operator.eq, array("I", known.prints), _prints(split(body)))  # as far as both go
+    return len(list(takewhile(bool, same)))
 
 
 def _prints(records: Sequence[msgspec.Raw]) -> array[int]:

@@ -53,6 +53,6 @@ def is_one_record(source: object) -> bool:
     So does a data frame, whose names are those of its columns. A series does not, whose keys are places.
     """
     kind = type(source)
-    if issubclass(kind, Mapping) or _is_row(kind):
+    if issubclass(kind, Mapping) or _is_row(kind) or (issubclass(kind, tuple) and hasattr(kind, "_fields")):
         return True
     return _is_keyed(kind) and isinstance(next(iter(source.keys()), None), str)  # type: ignore[attr-defined]

@@ -134,7 +134,7 @@ def _one_id_less(answer: Answer) -> Answer:
 def reset(transport: asyncio.Transport | None) -> None:
     """End a connection with RST: a linger of 0 seconds throws away what was not sent."""
     if transport is not None:
-        with contextlib.suppress(OSError, ValueError):  # it is closed already, as this or that loop says
+        with contextlib.suppress(OSError, ValueError):  # how one loop or another says: closed already
             transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
 
