@@ -65,18 +65,18 @@ class PydanticData:
 class AlchemyRow:
     """Has what SQLAlchemy's ``Row`` has: neither a tuple nor a mapping."""
 
-    def __init__(self, **columns: str) -> None:
+    def __init__(self, *columns: tuple[str, str]) -> None:
         self._columns = columns
-        self._fields = tuple(columns)
+        self._fields = tuple(name for name, _ in columns)
 
     def __len__(self) -> int:
         return len(self._fields)
 
     def __iter__(self):
-        return iter(self._columns.values())
+        return iter(value for _, value in self._columns)
 
     def _asdict(self) -> dict[str, str]:
-        return self._columns
+        return dict(self._columns)
 
 
 class AsyncpgRecord:
@@ -119,7 +119,7 @@ FORMS = [
     Model(phone="27821234567", Name="Thandi"),
     PydanticData("27821234567", "Thandi"),
     fetched("SELECT '27821234567' AS Number, 'Thandi' AS Name"),
-    AlchemyRow(Number="27821234567", Name="Thandi"),
+    AlchemyRow(("Number", "27821234567"), ("Name", "Thandi")),
     AsyncpgRecord(("Number", "27821234567"), ("Name", "Thandi")),
 ]
 
@@ -235,6 +235,7 @@ async def test_values_that_are_no_text_are_written_as_json_has_them(fake):
     "record",
     [
         fetched("SELECT '27821234567' AS Number, 'Thandi' AS Name, 'Mr' AS Name"),
+        AlchemyRow(("Number", "27821234567"), ("Name", "Thandi"), ("Name", "Mr")),
         AsyncpgRecord(("Number", "27821234567"), ("Name", "Thandi"), ("Name", "Mr")),
     ],
     ids=lambda record: type(record).__name__,

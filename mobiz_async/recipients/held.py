@@ -125,18 +125,12 @@ class Held:
         attributes = self.attributes(kind)
         if attributes is not None:
             return _by_attribute(attributes)
-        return None if kind in self._twice else _by_looks(kind)
-
-
-def _by_looks(kind: type) -> Convert | None:
-    """Return how an instance becomes a dict, by what its class has to offer."""
-    if issubclass(kind, tuple) and hasattr(kind, "_fields"):
-        names = kind._fields
-        return lambda record: dict(zip(names, record))  # noqa: B905  as many, by their class
-    if hasattr(kind, "model_fields") and hasattr(kind, "model_dump"):
-        # pydantic, recognised without importing it; its own dump knows secrets, aliases and nested models.
-        return _dump
-    return dict_of(kind)
+        if kind in self._twice:
+            return None
+        if hasattr(kind, "model_fields") and hasattr(kind, "model_dump"):
+            # pydantic, recognised without importing it; its own dump knows secrets, aliases and nested models.
+            return _dump
+        return dict_of(kind)
 
 
 def _set_only(record: dict[Any, Any]) -> dict[Any, Any]:

@@ -1,4 +1,4 @@
-"""Rows as database drivers give them: no mappings by their class, but with names for what they hold.
+"""Named tuples, and rows as database drivers give them: no mappings by their class, but with names for their values.
 
 ``sqlite3.Row`` and asyncpg's ``Record`` have what ``dict`` asks of a mapping; SQLAlchemy's ``Row`` becomes a dict as a
 named tuple does.
@@ -17,6 +17,9 @@ def dict_of(kind: type) -> Callable[[Any], dict[Any, Any] | None] | None:
 
     A row with two fields of one name becomes None: drivers differ in which of them a dict would have.
     """
+    if _is_named_tuple(kind):
+        names = kind._fields  # type: ignore[attr-defined]
+        return lambda row: dict(zip(names, row))  # noqa: B905  as many, by their class
     if _is_row(kind):
         return lambda row: _whole(row, dict(row._asdict()))
     if _is_keyed(kind):
@@ -37,6 +40,10 @@ def _whole(row: Any, made: dict[Any, Any]) -> dict[Any, Any] | None:
     return made if not hasattr(row, "__len__") or len(row) == len(made) else None
 
 
+def _is_named_tuple(kind: type) -> bool:
+    return issubclass(kind, tuple) and hasattr(kind, "_fields")
+
+
 def _is_keyed(kind: type) -> bool:
     """Return whether ``dict`` takes instances for mappings."""
     return callable(getattr(kind, "keys", None)) and hasattr(kind, "__getitem__")
@@ -53,6 +60,6 @@ def is_one_record(source: object) -> bool:
     So does a data frame, whose names are those of its columns. A series does not, whose keys are places.
     """
     kind = type(source)
-    if issubclass(kind, Mapping) or _is_row(kind) or (issubclass(kind, tuple) and hasattr(kind, "_fields")):
+    if issubclass(kind, Mapping) or _is_named_tuple(kind) or _is_row(kind):
         return True
     return _is_keyed(kind) and isinstance(next(iter(source.keys()), None), str)  # type: ignore[attr-defined]
