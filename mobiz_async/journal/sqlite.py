@@ -102,27 +102,23 @@ class SQLiteJournal:
         """See ``Journal.open``. With ``identity`` None the file must exist."""
         if self._writer is not None:
             raise JournalError("the journal is in use by another run")
-        connection = await self._connected(create=identity is not None)
+        connection, resumable = await self._connected(identity)
         self._writer = Writer(connection, _compact)
         self._writer.start()
-        try:
-            return await self._call(lambda db: _begin(db, identity))
-        except BaseException:
-            await self.close()
-            raise
+        return resumable
 
-    async def _connected(self, *, create: bool) -> sqlite3.Connection:
-        opening = asyncio.ensure_future(asyncio.to_thread(self._connect, create=create))
+    async def _connected(self, identity: Mapping[str, str] | None) -> tuple[sqlite3.Connection, bool]:
+        opening = asyncio.ensure_future(asyncio.to_thread(self._connect, identity))
         if (cancelled := await outlast(opening)) is not None:
             # The thread went on all the same, and what it opened would keep the file locked.
             if opening.exception() is None:
-                opening.result().close()
+                opening.result()[0].close()
             raise cancelled
         return opening.result()
 
-    def _connect(self, *, create: bool) -> sqlite3.Connection:
+    def _connect(self, identity: Mapping[str, str] | None) -> tuple[sqlite3.Connection, bool]:
         try:
-            if create:
+            if identity is not None:
                 _create(self.path)
             elif not self.path.exists():
                 raise JournalError(f"there is no journal at {self.path}")
@@ -132,16 +128,13 @@ class SQLiteJournal:
         except (OSError, sqlite3.Error) as error:
             raise JournalError(f"the journal {self.path} cannot be opened: {type(error).__name__}") from None
         try:
-            _prepare(connection, create=create)
+            return connection, _prepare(connection, identity)
         except sqlite3.Error as error:
             connection.close()
-            if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                raise JournalError(f"the journal {self.path} is in use by another process") from None
-            raise JournalError(f"{self.path} cannot be used as a journal: {error}") from None
+            raise JournalError(_refusal(self.path, error)) from None
         except JournalError:
             connection.close()
             raise
-        return connection
 
     async def _call(self, job: Callable[[sqlite3.Connection], T], *, outcome: bool = False) -> T:
         if self._writer is None:
@@ -316,10 +309,13 @@ def _finish(writer: Writer) -> None:
     writer.join()
 
 
-def _prepare(connection: sqlite3.Connection, *, create: bool) -> None:
-    """Take the lock, and make or check the schema; where none is to be made, nothing foreign is written to."""
+def _prepare(connection: sqlite3.Connection, identity: Mapping[str, str] | None) -> bool:
+    """Take the lock, make or check the schema, and begin; return whether there is anything to resume.
+
+    Where no journal is to be made, nothing foreign is written to.
+    """
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-    if not create:
+    if identity is None:
         # Ahead of all else: to set the journal mode is to write, where the file has another one.
         _check_schema(
             connection.execute("PRAGMA application_id").fetchone()[0],
@@ -341,11 +337,23 @@ def _prepare(connection: sqlite3.Connection, *, create: bool) -> None:
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         else:
             _check_schema(application, version)
+        resumable = _begin(connection, identity)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+    return resumable
+
+
+def _refusal(path: Path, error: sqlite3.Error) -> str:
+    """Return why the file cannot be opened as a journal."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without what kind of it
+    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return f"the journal {path} is in use by another process"
+    if code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}:
+        return f"the journal {path} cannot be written to: to use it, or look into it, takes that of it and its folder"
+    return f"{path} cannot be used as a journal: {error}"
 
 
 def _check_schema(application: int, version: int) -> None:

@@ -252,6 +252,18 @@ async def test_a_file_that_is_no_database_is_refused_and_left_as_it_was(tmp_path
     assert content == (tmp_path / "list.csv").read_bytes()
 
 
+async def test_looking_into_what_can_only_be_read_says_so(tmp_path, monkeypatch):
+    await run_once(tmp_path / "j", [Event.ACCEPT])
+    connect = sqlite3.connect
+
+    def read_only(path: Path, **options: Any) -> sqlite3.Connection:  # as root, permissions alone would not do it
+        return connect(f"file:{path}?mode=ro", uri=True, **options)
+
+    monkeypatch.setattr("mobiz_async.journal.sqlite.sqlite3.connect", read_only)
+    with pytest.raises(JournalError, match=r"the journal .*j cannot be written to: .* takes that of it and its folder"):
+        await SQLiteJournal(tmp_path / "j").open(None)
+
+
 async def test_a_directory_or_a_missing_folder_is_refused(tmp_path):
     for path in (tmp_path, tmp_path / "missing" / "j"):
         with pytest.raises(JournalError, match="cannot be"):
