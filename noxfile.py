@@ -20,7 +20,7 @@ TWO_AT_ONCE = ("-n", "2", "--dist", "loadfile")
 def check(session: nox.Session) -> None:
     """Everything a change must pass, in the environment nox itself runs in: style, types, and the suite at the end."""
     python = (sys.executable, "-m")
-    for command in ("ruff check", "ruff format --check", "mypy"):
+    for command in ("ruff check", "ruff format --check", "mypy", "mypy --platform win32"):
         session.run(*python, *command.split(), external=True)
     session.run(*python, "coverage", "erase", external=True)
     session.run(*python, "coverage", "run", "-m", "pytest", *TWO_AT_ONCE, *session.posargs, external=True)
@@ -53,6 +53,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
+    session.run("mypy", "--platform", "win32")
 
 
 @nox.session

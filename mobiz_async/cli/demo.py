@@ -45,17 +45,18 @@ _GRACE = 10.0
 _IN_FLIGHT = 3
 """Enough for a server that is near; what is in flight is what takes memory."""
 _WRITER = (sys.executable, "-m", "mobiz_async.cli.spellings")
-_KIBIBYTES_PER_UNIT = 1 if sys.platform != "darwin" else 1 / 1024
-"""Linux counts ``ru_maxrss`` in KiB, macOS in bytes."""
+_BYTES_PER_UNIT = 1024 if sys.platform != "darwin" else 1
+"""Of ``ru_maxrss``: Linux counts it in KiB, macOS in bytes."""
 
 
 def peak_megabytes() -> float | None:
     """Return the most memory that this process has held at any time, in MB; None where the system does not say."""
-    try:
-        import resource  # noqa: PLC0415  # not on Windows
-    except ImportError:
-        return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIBIBYTES_PER_UNIT * 1024 / 1e6
+    peak = None
+    if sys.platform != "win32":
+        import resource  # noqa: PLC0415  # there is none on Windows
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _BYTES_PER_UNIT / 1e6
+    return peak
 
 
 @attrs.frozen
