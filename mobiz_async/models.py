@@ -154,7 +154,7 @@ class StopReason(enum.StrEnum):
 
     ASKED = "stop() was called, or the client closed"
     CREDENTIALS = "the credentials were refused"
-    MISDIRECTED = "the address is wrong: not found, or redirected elsewhere"
+    MISDIRECTED = "not found, or redirected elsewhere: the address or the list id is wrong"
     UNKNOWN = "an outcome is unknown"
     REJECTED = "a chunk was rejected"
     FAILURE_RATE = "more records failed than max_failure_rate allows"

@@ -225,9 +225,9 @@ ANSWERS: tuple[Row, ...] = (
     Row("403", _status(403), Verdict.AUTH_FAILED, "gateway: not allowed"),
     Row("413", _status(413), Verdict.TOO_LARGE, "gateway: a body too large is not passed on"),
     Row("400, 422", _status(400, 422), Verdict.INVALID_PAYLOAD, "RFC 9110: the content was not processed"),
+    Row("404, 405", _status(404, 405), Verdict.MISDIRECTED, "nothing is at this address: no operation, or no list"),
     Row("status not 1", _list_refused, Verdict.REFUSED, "vendor: the documented success is status 1"),
     Row("202 empty", _empty_202, Verdict.ACCEPTED, "a Logic Apps trigger's acceptance; no ids are known"),
-    Row("404, 405", _status(404, 405), Verdict.MISDIRECTED, "gateway: no operation at this address"),
     Row("307, 308", _status(307, 308), Verdict.MISDIRECTED, "RFC 9110: to be repeated elsewhere, so not done here"),
     Row(
         "other 3xx",

@@ -28,7 +28,12 @@ _FIRST = {
     InvalidRecordError: "Once the record is mended",
     AuthenticationError: "Once the keys are right",
 }
-"""What must be done before the same command could end otherwise."""
+"""What must be done before the same command could end otherwise, by what ended it with an error."""
+_FIRST_OF_ALL = {
+    StopReason.FAILURE_RATE: "With a higher --max-failure-rate",
+    StopReason.MISDIRECTED: "Once the address is right (another list takes another journal)",
+}
+"""The same by why the run was stopped."""
 
 
 async def still_unknown(order: Order, report: BulkReport) -> Sequence[Part] | None:
@@ -109,8 +114,8 @@ def _first(order: Order, report: BulkReport, error: MobizError | None) -> str:
     """Return what has to be done first: what earlier runs left counts as well, and would stop the next one at once."""
     if report.unknown and _on_unknown(order) is OnUnknown.STOP:
         return "Once what is unknown is settled (mobiz journal resolve), or with --on-unknown keep"
-    if report.stopped is StopReason.FAILURE_RATE:
-        return "With a higher --max-failure-rate"
+    if report.stopped in _FIRST_OF_ALL:
+        return _FIRST_OF_ALL[report.stopped]
     return next((words for kind, words in _FIRST.items() if isinstance(error, kind)), "To go on")
 
 

@@ -29,7 +29,11 @@ def command(file, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("fault", "first"), [(Fault.UNAUTHORIZED, "Once the keys are right"), (Fault.REDIRECT_307, "To go on")]
+    ("fault", "first"),
+    [
+        (Fault.UNAUTHORIZED, "Once the keys are right"),
+        (Fault.REDIRECT_307, "Once the address is right (another list takes another journal)"),
+    ],
 )
 def test_what_was_refused_for_a_key_or_an_address_is_not_among_them(
     cli, served, command, tmp_path, fault, first: str

@@ -41,24 +41,36 @@ def test_quiet_says_nothing_when_all_is_well(cli, served, file) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("fault", "words", "said"),
     [
         (
-            ["--list", 99],
-            "3 of 3 records were rejected; the first: SendBulkMessages: rejected (HTTP 404: List not found)",
+            Fault.REJECTED_200,
+            [],
+            "3 of 3 records were rejected; the first: SendBulkMessages: rejected (HTTP 200: ",
         ),
         (
-            ["--list", 1, "--region", "ZA", "--on-invalid", "skip"],
+            None,
+            ["--region", "ZA", "--on-invalid", "skip"],
             "1 of 3 records was held back; the first: phone number",
         ),
     ],
 )
-def test_quiet_tells_why_it_did_not_go_well(cli, served, file, words: list[object], said: str) -> None:
+def test_quiet_tells_why_it_did_not_go_well(cli, served, file, fault, words: list[str], said: str) -> None:
+    served.sandbox.faults = Faults.script([fault])
     path = file("Number", "12" if "--region" in words else "27821234566", count=2)
-    ended = cli("send", path, *words, "--quiet")
+    ended = cli("send", path, "--list", 1, *words, "--quiet")
 
     assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
     assert ended.err.startswith(said)
+
+
+def test_a_list_that_is_not_there_is_asked_for_once(cli, served, file) -> None:
+    ended = cli("send", file(count=12), "--list", 99, "--chunk-size", 1, "--concurrency", 1)
+
+    assert (ended.code, len(served.sandbox.requests)) == (1, 1)
+    assert "(HTTP 404: List not found)" in ended.err
+    assert "the address or the list id is wrong" in " ".join(ended.out.split())
+    assert "Nobody got anything: the same command begins anew." in ended.err
 
 
 def test_the_report_for_machines_is_one_json_value_that_balances(cli, served, file) -> None:

@@ -45,7 +45,7 @@ ANSWERED: list[tuple[str, Operation, Attempt, Verdict]] = [
     ("400, 422", APPEND, replied(400, {"status": 0, "message": "bad"}), Verdict.INVALID_PAYLOAD),
     ("400, 422", TRIGGER, replied(422, HTML), Verdict.INVALID_PAYLOAD),
     ("status not 1", APPEND, replied(200, {"status": 0, "message": "no"}), Verdict.REFUSED),
-    ("status not 1", CREATE, replied(404, {"status": 0}), Verdict.REFUSED),
+    ("404, 405", CREATE, replied(404, {"status": 0}), Verdict.MISDIRECTED),
     ("status not 1", APPEND, replied(200, {"status": 404, "title": "No such list"}), Verdict.REFUSED),
     ("202 empty", TRIGGER, replied(202), Verdict.ACCEPTED),
     ("404, 405", APPEND, replied(404, {"statusCode": 404, "message": "Resource not found"}), Verdict.MISDIRECTED),
