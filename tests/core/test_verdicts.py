@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from email.utils import formatdate
 from typing import Any
 
@@ -47,6 +49,8 @@ ANSWERED: list[tuple[str, Operation, Attempt, Verdict]] = [
     ("status not 1", APPEND, replied(200, {"status": 0, "message": "no"}), Verdict.REFUSED),
     ("404, 405", CREATE, replied(404, {"status": 0}), Verdict.MISDIRECTED),
     ("status not 1", APPEND, replied(200, {"status": 404, "title": "No such list"}), Verdict.REFUSED),
+    ("status not 1", APPEND, replied(200, {"status": 99}), Verdict.REFUSED),
+    ("status not 1", APPEND, replied(200, {"status": 400}), Verdict.REFUSED),
     ("202 empty", TRIGGER, replied(202), Verdict.ACCEPTED),
     ("404, 405", APPEND, replied(404, {"statusCode": 404, "message": "Resource not found"}), Verdict.MISDIRECTED),
     ("404, 405", TRIGGER, replied(405), Verdict.MISDIRECTED),
@@ -55,11 +59,14 @@ ANSWERED: list[tuple[str, Operation, Attempt, Verdict]] = [
     ("other 3xx", APPEND, replied(301), Verdict.REDIRECTED),
     ("other 3xx", APPEND, replied(302, HTML), Verdict.REDIRECTED),
     ("other 3xx", APPEND, replied(302, {"status": 302}), Verdict.REDIRECTED),
+    ("other 3xx", APPEND, replied(300), Verdict.REDIRECTED),
+    ("other 3xx", APPEND, replied(399), Verdict.REDIRECTED),
     ("503 with Retry-After", APPEND, replied(503, None, retry_after="5"), Verdict.THROTTLED),
     ("408, 499", APPEND, replied(408), Verdict.SERVER_ERROR),
     ("408, 499", APPEND, replied(499), Verdict.SERVER_ERROR),
     ("408, 499", APPEND, replied(408, {"status": 408, "title": "Request Timeout"}), Verdict.SERVER_ERROR),
     ("408, 499", APPEND, replied(499, {"status": 499}), Verdict.SERVER_ERROR),
+    ("408, 499", APPEND, replied(408, None, retry_after="5"), Verdict.SERVER_ERROR),
     ("other 4xx", APPEND, replied(415), Verdict.REFUSED),
     ("other 4xx", TRIGGER, replied(409, {"error": {"message": "conflict"}}), Verdict.REFUSED),
     ("5xx", APPEND, replied(500, {"statusCode": 500, "activityId": "a"}), Verdict.SERVER_ERROR),
@@ -68,6 +75,8 @@ ANSWERED: list[tuple[str, Operation, Attempt, Verdict]] = [
     ("5xx", APPEND, replied(500, {"status": 500, "error": "Internal"}), Verdict.SERVER_ERROR),
     ("5xx", APPEND, replied(500, {"status": 0}), Verdict.SERVER_ERROR),
     ("5xx", APPEND, replied(502, {"status": 404}), Verdict.SERVER_ERROR),
+    ("5xx", APPEND, replied(500, None, retry_after="5"), Verdict.SERVER_ERROR),
+    ("5xx", TRIGGER, replied(504, HTML, retry_after="5"), Verdict.SERVER_ERROR),
     ("anything else", APPEND, replied(200), Verdict.UNREADABLE),
     ("anything else", APPEND, replied(202), Verdict.UNREADABLE),
     ("anything else", TRIGGER, replied(200), Verdict.UNREADABLE),
@@ -85,6 +94,11 @@ ANSWERED: list[tuple[str, Operation, Attempt, Verdict]] = [
     ("anything else", APPEND, replied(202, {"status": 202}), Verdict.UNREADABLE),
     ("anything else", APPEND, replied(200, {"status": 504, "title": "Gateway Timeout"}), Verdict.UNREADABLE),
     ("anything else", CREATE, replied(200, {"status": 408}), Verdict.UNREADABLE),
+    ("anything else", APPEND, replied(200, {"status": 100}), Verdict.UNREADABLE),
+    ("anything else", APPEND, replied(200, {"status": 399}), Verdict.UNREADABLE),
+    ("anything else", APPEND, replied(200, {"status": 499}), Verdict.UNREADABLE),
+    ("anything else", APPEND, replied(200, {"status": 500}), Verdict.UNREADABLE),
+    ("anything else", APPEND, replied(200, HTML, retry_after="5"), Verdict.UNREADABLE),
 ]
 
 FAILED: list[tuple[str, Attempt, Verdict]] = [
@@ -139,13 +153,16 @@ def test_what_no_row_knows_is_unknown() -> None:
     st.binary(max_size=30) | st.sampled_from([b"{}", b'{"status": 0}', b'{"status": 7}', b'{"Result_Code": 2}']),
     st.booleans(),
 )
-def test_nothing_is_accepted_that_does_not_say_so(operation, status: int, body: bytes, throttled: bool) -> None:
-    """Only a documented success, or a trigger's empty 202, is an acceptance."""
+def test_nothing_is_accepted_or_not_sent_that_does_not_say_so(
+    operation, status: int, body: bytes, throttled: bool
+) -> None:
+    """Only a documented success, or a trigger's empty 202, is an acceptance; only a gateway that turns away says no."""
     reply = Reply(status, {"retry-after": "1"} if throttled else {}, body)
 
-    accepted = classify(operation, Attempt(Stage.SENT, reply)).verdict is Verdict.ACCEPTED
+    outcome = classify(operation, Attempt(Stage.SENT, reply)).verdict.outcome
 
-    assert accepted is (operation.is_trigger and status == 202 and not body.strip())
+    assert (outcome is Outcome.ACCEPTED) is (operation.is_trigger and status == 202 and not body.strip())
+    assert outcome is not Outcome.NOT_SENT or status == 429 or (throttled and status in {403, 503})
 
 
 @given(st.sampled_from(Operation), st.integers(500, 599), st.binary(max_size=30))
@@ -239,6 +256,16 @@ def test_what_a_gateway_quotes_back_is_not_in_the_exception() -> None:
 NOW = 1_800_000_000.0
 
 
+@pytest.fixture
+def not_in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine whose own time is another."""
+    with monkeypatch.context() as there:
+        there.setenv("TZ", "Africa/Johannesburg")
+        time.tzset()
+        yield
+    time.tzset()
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -259,7 +286,7 @@ NOW = 1_800_000_000.0
         (formatdate(NOW + 90), 90.0),
     ],
 )
-def test_retry_after_is_seconds_or_a_date(text: str | None, expected: float | None) -> None:
+def test_retry_after_is_seconds_or_a_date(text: str | None, expected: float | None, not_in_utc: None) -> None:
     headers: dict[str, Any] = {} if text is None else {"retry-after": text}
 
     assert retry_after(Reply(429, headers), NOW) == expected
