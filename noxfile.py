@@ -47,6 +47,17 @@ def uvloop(session: nox.Session) -> None:
 
 
 @nox.session
+def tls(session: nox.Session) -> None:
+    """What crosses sockets, over https, as it does to the vendor: with a certificate that is made for it."""
+    session.install("-e", ".[test]")
+    made = Path(session.create_tmp()).absolute()
+    session.run("python", "-m", "trustme", "--quiet", "-d", str(made), "-i", "127.0.0.1", "::1", "localhost")
+    over_https = {"MOBIZ_TEST_TLS": str(made), "SSL_CERT_FILE": str(made / "client.pem")}
+    tests = session.posargs or ("tests/core", "tests/journal", "tests/chaos")
+    session.run("pytest", *TWO_AT_ONCE, *tests, env=over_https)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Style, format and types."""
     session.install("-e", ".[dev]")

@@ -1,40 +1,33 @@
-"""One POST over the network: the only client module that imports aiohttp. All its exceptions end here.
+"""One POST over the network. All exceptions of aiohttp end here.
 
 How the pieces serve the verdicts:
 
 * The query and the credentials are added in a client middleware, innermost, so that neither trace hooks nor other
   middlewares nor aiohttp's own messages see them; an exception that might quote the URL is replaced before it leaves
   the middleware, and so is a response that does, such as a redirect.
-* The body goes out in slices through a payload of ours, which notes the moment before the first byte is handed over:
-  the line between "not sent" and "unknown".
-* When an attempt fails or is cancelled, the connection is reset, so that what is left of the body in this machine's
-  buffers is dropped instead of trickling out after the caller was told. Bytes the peer's side already holds cannot be
-  called back: that is why such an attempt is unknown, never "failed".
+* The body goes out through a payload of ours (``upload``), which notes the moment before its first byte is handed over,
+  the line between "not sent" and "unknown", and which is stopped when the attempt fails or is cancelled.
 * No redirect is followed: 307 would carry the body and the key wherever ``Location`` points.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ipaddress
 import re
-import socket
-import struct
-from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 from urllib.parse import quote
 
 import aiohttp
 import msgspec
-from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from mobiz_async.errors import ConfigurationError
 from mobiz_async.models import Credentials, Secret, Timeouts
+from mobiz_async.upload import OnStage, Upload
 from mobiz_async.verdicts import Attempt, Failure, Stage
-from mobiz_async.wire import API_KEY_PARAMETER, SUBSCRIPTION_HEADER, Body, Reply, Request
+from mobiz_async.wire import API_KEY_PARAMETER, SUBSCRIPTION_HEADER, Reply, Request
 
 __all__ = ["REPLY_CAP", "AiohttpTransport", "OnStage", "Transport", "check_base_url"]
 
@@ -44,14 +37,11 @@ REPLY_CAP = 1 << 20
 _REPLY_PER_TRIGGER = 1 << 10
 """Bytes of a reply for each trigger of a batch. What the vendor documents is below 100, and ids may be longer."""
 
-_SLICE = 1 << 16
 # Idle connections are dropped before common servers drop them: a request that meets a closing connection is unknown.
 _KEEP_ALIVE = 15.0
 _HEADERS_KEPT = ("retry-after", "content-type")
 _SHORTEST_SCRUBBED_KEY = 8
 _URLS_KEPT = 256
-
-OnStage = Callable[[Stage], None]
 
 
 class Transport(Protocol):
@@ -135,66 +125,6 @@ def failure_of(error: BaseException) -> Failure:
     return next((failure for kind, failure in FAILURE_OF if isinstance(error, kind)), Failure.OTHER)
 
 
-class _Body(aiohttp.Payload):
-    """A request's body, handed over in slices; it reports how far it got and can be stopped."""
-
-    _autoclose = True
-
-    def __init__(self, body: Body, on_stage: OnStage, stall: float) -> None:
-        super().__init__(b"", content_type="application/json")
-        self._body = body
-        self._size: int = len(body)
-        self._on_stage = on_stage
-        self._stall = stall
-        self._stopped = False
-        self._transport: asyncio.WriteTransport | None = None
-        self.stalled = False
-        self.complete = False
-
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        return bytes(self._body).decode(encoding, errors)
-
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        if self._stopped or self._transport is not None:
-            # Over; or a middleware of the session's sends the request again, which only the verdict may decide on.
-            raise ConnectionAbortedError("an attempt sends its body once")
-        self._transport = writer.transport
-        self._on_stage(Stage.SENDING)
-        view = memoryview(self._body)
-        if self._size <= _SLICE:
-            await writer.write(view)
-        else:
-            await self._write_slices(writer, view)
-        self.complete = True
-        self._on_stage(Stage.SENT)
-
-    async def _write_slices(self, writer: AbstractStreamWriter, view: memoryview) -> None:
-        now = asyncio.get_running_loop().time
-        try:
-            async with asyncio.timeout(self._stall) as watch:
-                for start in range(0, self._size, _SLICE):
-                    await writer.write(view[start : start + _SLICE])
-                    await writer.drain()
-                    # A peer that takes all at once would keep this loop from everything else in the process.
-                    await asyncio.sleep(0)
-                    watch.reschedule(now() + self._stall)
-        except TimeoutError:
-            self.stalled = True
-            raise
-
-    def stop(self) -> None:
-        """Let no further byte out: reset the connection, dropping what this machine still holds of the body."""
-        self._stopped = True
-        transport = self._transport
-        if transport is None:
-            return
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # how one loop or another says: closed already
-            connection = transport.get_extra_info("socket")
-            # Lingering for zero seconds makes the close a reset: the kernel drops its send buffer as well.
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
-
-
 def _spellings(secret: Secret) -> set[bytes]:
     """Return how a key may be written in a reply: as it is or as in a URL, and each of them in JSON."""
     plain = secret.reveal()
@@ -245,7 +175,7 @@ class AiohttpTransport:
         self._quotations = _quotations(credentials)
         self._addresses: dict[str, URL] = {}
         self._urls: dict[tuple[str, ...], URL] = {}
-        self._under_way: set[_Body] = set()
+        self._under_way: set[Upload] = set()
         self._closed = False
 
     def __repr__(self) -> str:
@@ -265,7 +195,7 @@ class AiohttpTransport:
             on_stage(new)
 
         reached(Stage.CONNECTING)
-        body = _Body(request.body, reached, self._stall)
+        body = Upload(request.body, reached, self._stall)
         self._under_way.add(body)
         reply: Reply | None = None
         failure: Failure | None = None

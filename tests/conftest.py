@@ -6,7 +6,9 @@ import asyncio
 import functools
 import inspect
 import os
+import ssl
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +17,8 @@ from aiohttp import ClientResponse
 from aioresponses import aioresponses
 from aioresponses.core import RequestMatch
 from hypothesis import HealthCheck, settings
+
+from mobiz_async.sandbox import Sandbox
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # What runs the tests is measured. The programs that they start are not: it would double what their start costs, and
@@ -32,6 +36,12 @@ if os.environ.get("MOBIZ_TEST_LOOP") == "uvloop":
     def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
         """Run every asynchronous test in uvloop."""
         return {"uvloop": uvloop.new_event_loop}
+
+
+if "MOBIZ_TEST_TLS" in os.environ:  # a folder made by trustme; SSL_CERT_FILE names who vouches for what is in it
+    _https = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    _https.load_cert_chain(*(Path(os.environ["MOBIZ_TEST_TLS"], name) for name in ("server.pem", "server.key")))
+    Sandbox.__init__ = functools.partialmethod(Sandbox.__init__, ssl_context=_https)  # type: ignore[method-assign]
 
 
 @pytest.fixture(autouse=True)

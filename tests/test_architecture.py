@@ -35,6 +35,7 @@ LAYERS = (
     "limits",
     "queueing",
     "pacing",
+    "upload",
     "transport",
     "journal",
     "delivery",
@@ -60,7 +61,7 @@ LAYERS = (
 )
 
 ONLY_IN = {
-    "aiohttp": ("transport", "sandbox", "testing", "cli"),  # on the client's side all its exceptions end in transport
+    "aiohttp": ("upload", "transport", "sandbox", "testing", "cli"),  # its exceptions end in transport
     "yarl": ("transport", "sandbox", "testing", "cli"),
     "tenacity": ("retrying",),
     "cattrs": ("wire",),

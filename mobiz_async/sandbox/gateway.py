@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import collections
 import hashlib
-import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -62,7 +61,8 @@ class Gateway:
     elsewhere: Elsewhere = attrs.field(factory=Elsewhere)
     busy: collections.Counter[Any] = attrs.field(factory=collections.Counter)
     """The transports that a request is using."""
-    _doomed: weakref.WeakSet[asyncio.BaseTransport] = attrs.field(factory=weakref.WeakSet)
+    _doomed: set[asyncio.BaseTransport] = attrs.field(factory=set)
+    """Those that are closed under their next request."""
     _backoff: Backoff = attrs.field(factory=Backoff)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -160,7 +160,7 @@ class Gateway:
             return answers.gateway(404, "Resource not found")  # API Management: a wrong method matches no operation
         given = request.headers.get("Ocp-Apim-Subscription-Key")
         if given != self.subscription_key:
-            return answers.unauthorized(f"http://{request.host}", missing=not given)
+            return answers.unauthorized(f"{request.scheme}://{request.host}", missing=not given)
         if request.content_type != "application/json" or "Content-Encoding" in request.headers:
             return answers.gateway(415, "Unsupported Media Type")
         refusals = (limit.check(now) for limit in self.limits)
@@ -170,7 +170,7 @@ class Gateway:
         return Situation(
             path=path,
             target=request.raw_path,
-            host=f"http://{request.host}",
+            host=f"{request.scheme}://{request.host}",
             wall=self.clock.wall(),
             answer=answer,
             hold=self.progress.hold,
@@ -208,7 +208,7 @@ class Gateway:
     ) -> web.StreamResponse:
         fault = None if injection is None else injection.fault
         if fault is Fault.CLOSE_ON_REUSE:
-            self._doomed.add(transport)
+            self._doomed = {each for each in self._doomed if not each.is_closing()} | {transport}
         if isinstance(outcome, Cut):
             self._settle(number)
             return finish(request, outcome)

@@ -6,6 +6,7 @@ import collections
 import hashlib
 import os
 import socket
+import ssl
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
@@ -31,14 +32,15 @@ class Sandbox:
     ``async with Sandbox() as sandbox:`` listens on ``sandbox.base_url``; a list with id "1" and without a definition
     exists from the start, as does the trigger key "sandbox-trigger". Settings:
 
-    ``rate_limit``, ``quota``: a ``RateLimit``, ``EveryNth`` or ``Quota`` of the gateway. ``faults``: a ``Faults``
-    schedule; it can be exchanged at any time by assigning ``sandbox.faults``. ``log``: the path of a file that gets a
-    line, fsynced, for each applied request before it is answered. ``identity``: the field by which records are told
-    apart in the log and in the counts, the phone field by default. ``atomic=False``: an append with bad records is
-    refused and yet applied for its good ones. ``empty_202``: triggers answer 202 with an empty body.
-    ``rejection_status``: one HTTP status for every rejection by the API (200, say) instead of a fitting one.
-    ``max_body``: bytes above which the gateway answers 413. ``keep_records``, ``keep_requests``: how many bodies'
-    records and how many requests are remembered in full (None: all); totals and counts are exact whatever they are.
+    ``ssl_context``: with a certificate of yours, to be https; who sends must trust that. ``rate_limit``, ``quota``: a
+    ``RateLimit``, ``EveryNth`` or ``Quota`` of the gateway. ``faults``: a ``Faults`` schedule; it can be exchanged at
+    any time by assigning ``sandbox.faults``. ``log``: the path of a file that gets a line, fsynced, for each applied
+    request before it is answered. ``identity``: the field by which records are told apart in the log and in the counts,
+    the phone field by default. ``atomic=False``: an append with bad records is refused and yet applied for its good
+    ones. ``empty_202``: triggers answer 202 with an empty body. ``rejection_status``: one HTTP status for every
+    rejection by the API (200, say) instead of a fitting one. ``max_body``: bytes above which the gateway answers 413.
+    ``keep_records``, ``keep_requests``: how many bodies' records and how many requests are remembered in full (None:
+    all); totals and counts are exact whatever they are.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Sandbox:
         username: str = "sandbox-user",
         host: str = "127.0.0.1",
         port: int = 0,
+        ssl_context: ssl.SSLContext | None = None,
         trigger_keys: Iterable[str] = ("sandbox-trigger",),
         rate_limit: Limit | None = None,
         quota: Limit | None = None,
@@ -67,6 +70,7 @@ class Sandbox:
         clock = clock or SystemTime()
         self._host = host
         self._port = port
+        self._ssl_context = ssl_context
         self._log_path = log
         self._ledger = Ledger(keep_records, keep_requests)
         self._operations = Operations(
@@ -124,7 +128,8 @@ class Sandbox:
     def base_url(self) -> str:
         """The root of the API, such as ``http://127.0.0.1:40123``."""
         host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self._port}"
+        scheme = "http" if self._ssl_context is None else "https"
+        return f"{scheme}://{host}:{self._port}"
 
     def _bind(self) -> None:
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
@@ -157,7 +162,7 @@ class Sandbox:
         runner = self._running()
         self._gateway.closing = False
         if self._socket is not None:
-            site = web.SockSite(runner, self._socket)
+            site = web.SockSite(runner, self._socket, ssl_context=self._ssl_context)
             self._socket = None  # the site closes it
             await site.start()
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from ground_truth import numbers
 
-from mobiz_async import MobizClient, transport
+from mobiz_async import MobizClient, upload
 from mobiz_async.journal import SQLiteJournal
 from mobiz_async.journal.protocol import Intent, Settlement
 from mobiz_async.models import Pace, RetryPolicy
@@ -101,13 +101,13 @@ class DeadlyWriter:
 
 def let_bodies_be_deadly(reach: Reach) -> None:
     """Have bodies go out in several slices, with a point behind the first."""
-    transport._SLICE = 512
-    write = transport._Body.write
+    upload._SLICE = 512
+    write = upload.Upload.write
 
     async def deadly(self: Any, writer: Any) -> None:
         await write(self, DeadlyWriter(writer, reach))
 
-    transport._Body.write = deadly
+    upload.Upload.write = deadly
 
 
 async def send(order: dict[str, Any]) -> dict[str, Any]:

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+import ssl
+from collections.abc import AsyncIterator, Callable
 
+import aiohttp
 import attrs
 import pytest
+import trustme
 
 from mobiz_async import MobizClient
 from mobiz_async.errors import OutcomeUnknownError
@@ -26,22 +29,41 @@ RECEIVE_BUFFER = 4096
 FIRST_READ = 2048
 
 
+AUTHORITY = trustme.CA()
+
+
 @attrs.define
 class SlowServer:
     """Takes one connection; ``started`` when its first bytes are here, ``rest`` reads whatever comes until its end."""
 
     listener: socket.socket
+    https: bool
     connection: socket.socket | None = None
     received: int = 0
 
     @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        return f"http{'s' if self.https else ''}://127.0.0.1:{self.listener.getsockname()[1]}"
 
     async def started(self) -> None:
         loop = asyncio.get_running_loop()
-        self.connection, _ = await loop.sock_accept(self.listener)
-        self.received = len(await loop.sock_recv(self.connection, FIRST_READ))
+        connection, _ = await loop.sock_accept(self.listener)
+        if self.https:
+            self.connection = await asyncio.to_thread(self._read_in_tls, connection)
+        else:
+            self.connection = connection
+            self.received = len(await loop.sock_recv(connection, FIRST_READ))
+
+    def _read_in_tls(self, connection: socket.socket) -> socket.socket:
+        """Read the first bytes, and return the socket without its TLS: what still comes is counted, not understood."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        AUTHORITY.issue_cert("127.0.0.1").configure_cert(context)
+        connection.settimeout(10.0)
+        with context.wrap_socket(connection, server_side=True) as wrapped:
+            self.received = len(wrapped.recv(FIRST_READ))
+            bare = socket.socket(fileno=wrapped.detach())
+        bare.setblocking(False)
+        return bare
 
     async def rest(self) -> str:
         """Read on; return how the connection ended."""
@@ -55,22 +77,39 @@ class SlowServer:
         return "closed in order"
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[SlowServer]:
+@pytest.fixture(params=["http", "https"])
+async def server(request) -> AsyncIterator[SlowServer]:
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
     listener.bind(("127.0.0.1", 0))
     listener.listen()
     listener.setblocking(False)
-    made = SlowServer(listener)
+    made = SlowServer(listener, request.param == "https")
     yield made
     listener.close()
     if made.connection is not None:
         made.connection.close()
 
 
-def client(server: SlowServer, **timeouts: float) -> MobizClient:
-    return MobizClient("api-key", "subscription-key", base_url=server.base_url, timeouts=Timeouts(**timeouts))
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    """A session that trusts the server."""
+    context = ssl.create_default_context()
+    AUTHORITY.configure_trust(context)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session:
+        yield session
+
+
+@pytest.fixture
+def client(server, session) -> Callable[..., MobizClient]:
+    """Make a client of the server."""
+
+    def make(**timeouts: float) -> MobizClient:
+        handed_in = session if server.https else None
+        keys = ("api-key", "subscription-key")
+        return MobizClient(*keys, base_url=server.base_url, session=handed_in, timeouts=Timeouts(**timeouts))
+
+    return make
 
 
 async def check_that_it_stopped(server: SlowServer, size: int) -> None:
@@ -80,28 +119,28 @@ async def check_that_it_stopped(server: SlowServer, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("records", "timeouts"),
+    ("records", "timeouts", "why"),
     [
-        ("large", {"upload_stall": 0.2}),
-        ("large", {"total": 0.3}),
-        ("small", {"read": 0.3}),
-        ("small", {"total": 0.3}),
+        ("large", {"upload_stall": 0.2}, "the server stopped taking the body"),
+        ("large", {"total": 0.3}, "no answer within the timeout"),
+        ("small", {"read": 0.3}, "no answer within the timeout"),
+        ("small", {"total": 0.3}, "no answer within the timeout"),
     ],
     ids=["upload stalled", "total over", "silence after one slice", "total over after one slice"],
 )
-async def test_a_timed_out_upload_stops(server, records, timeouts):
-    async with client(server, **timeouts) as mobiz:
+async def test_a_timed_out_upload_stops(server, client, records, timeouts, why):
+    async with client(**timeouts) as mobiz:
         task = asyncio.create_task(mobiz.append("1", LARGE if records == "large" else SMALL))
         await server.started()
-        with pytest.raises(OutcomeUnknownError):
+        with pytest.raises(OutcomeUnknownError, match=why):
             await task
 
         await check_that_it_stopped(server, SIZE_OF[records])
 
 
 @pytest.mark.parametrize("records", ["large", "small"])
-async def test_a_cancelled_upload_stops(server, records):
-    async with client(server) as mobiz:
+async def test_a_cancelled_upload_stops(server, client, records):
+    async with client() as mobiz:
         task = asyncio.create_task(mobiz.append("1", LARGE if records == "large" else SMALL))
         await server.started()
         task.cancel()
@@ -111,8 +150,8 @@ async def test_a_cancelled_upload_stops(server, records):
         await check_that_it_stopped(server, SIZE_OF[records])
 
 
-async def test_a_cancelled_run_stops_its_uploads_and_calls_them_unknown(server):
-    async with client(server) as mobiz, mobiz.bulk("1", LARGE) as run:
+async def test_a_cancelled_run_stops_its_uploads_and_calls_them_unknown(server, client):
+    async with client() as mobiz, mobiz.bulk("1", LARGE) as run:
         task = asyncio.create_task(run.finish())
         await server.started()
         task.cancel()
@@ -124,8 +163,8 @@ async def test_a_cancelled_run_stops_its_uploads_and_calls_them_unknown(server):
 
 
 @pytest.mark.parametrize("records", ["large", "small"])
-async def test_a_client_that_is_closed_cuts_its_uploads_off(server, records):
-    mobiz = client(server)
+async def test_a_client_that_is_closed_cuts_its_uploads_off(server, client, records):
+    mobiz = client()
     task = asyncio.create_task(mobiz.append("1", LARGE if records == "large" else SMALL))
     await server.started()
     await mobiz.aclose(timeout=0.0)

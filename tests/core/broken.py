@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import cache
+from pathlib import Path
 
 import attrs
 import trustme
@@ -91,8 +93,11 @@ Script = Callable[[Peer], Awaitable[None]]
 
 
 @contextlib.asynccontextmanager
-async def serving(script: Script, *, tls: bool = False) -> AsyncIterator[Seen]:
-    """Run ``script`` for each connection, which is closed behind it; the server is gone when the block is."""
+async def serving(script: Script, *, tls: bool | None = None) -> AsyncIterator[Seen]:
+    """Run ``script`` for each connection, which is closed behind it; the server is gone when the block is.
+
+    With ``tls`` the ``authority`` vouches for it. Where that is not said, it is https only where all tests are.
+    """
     seen = Seen()
     tasks: set[asyncio.Task[None]] = set()
 
@@ -112,11 +117,15 @@ async def serving(script: Script, *, tls: bool = False) -> AsyncIterator[Seen]:
                 await writer.wait_closed()
 
     context = None
-    if tls:
+    folder = os.environ.get("MOBIZ_TEST_TLS") if tls is None else None
+    if tls or folder:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        authority().issue_cert("127.0.0.1").configure_cert(context)
+        if folder:
+            context.load_cert_chain(*(Path(folder, name) for name in ("server.pem", "server.key")))
+        else:
+            authority().issue_cert("127.0.0.1").configure_cert(context)
     server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=context)
-    seen.url = f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    seen.url = f"http{'s' if context else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield seen
     finally:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ssl
+
+import aiohttp
 import pytest
+import trustme
 
 from mobiz_async.sandbox import EveryNth, Fault, Faults, Injection, Quota, RateLimit, Sandbox
 
@@ -37,6 +41,25 @@ async def test_without_its_key_the_gateway_answers_401_and_nothing_is_applied(ke
         f'AzureApiManagementKey realm="{sandbox.base_url}",name="Ocp-Apim-Subscription-Key",type="header"'
     )
     assert sandbox.applied_total == 0
+
+
+async def test_with_a_certificate_it_is_https():
+    authority = trustme.CA()
+    server, peer = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    authority.configure_trust(peer)
+    connector = aiohttp.TCPConnector(ssl=peer)
+    async with Sandbox(ssl_context=server) as sandbox, aiohttp.ClientSession(connector=connector) as session:
+        async with session.post(sandbox.base_url + APPEND, json=ROW) as refused:
+            challenge = refused.headers["WWW-Authenticate"]
+        async with session.post(
+            sandbox.base_url + APPEND, json=ROW, headers={"Ocp-Apim-Subscription-Key": "sandbox-subscription-key"}
+        ) as taken:
+            assert taken.status == 200
+
+    assert sandbox.base_url.startswith("https://127.0.0.1:")
+    assert f'realm="{sandbox.base_url}"' in challenge
+    assert sandbox.applied("1") == {"27821234567": 1}
 
 
 @pytest.mark.parametrize("path", ["/customers", "/customers/CustomerList-append/", "/triggermessage", "/favicon.ico"])

@@ -100,7 +100,7 @@ async def resets(peer: Peer) -> None:
 
 @pytest.mark.parametrize("script", [not_tls, hangs_up, resets])
 async def test_a_tls_handshake_that_fails_is_not_sent(transport_to: Make, script: Any) -> None:
-    async with serving(script) as seen:
+    async with serving(script, tls=False) as seen:
         judged, _ = await posted(transport_to(seen.url.replace("http:", "https:")))
 
     assert judged.attempt.stage is Stage.CONNECTING
