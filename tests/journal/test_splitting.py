@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import random
 
@@ -177,3 +178,52 @@ async def test_a_split_that_was_cut_short_goes_on_where_it_was(sandbox, mobiz, t
     states = [part async for part in journal.parts(ChunkState.REJECTED)]
     await journal.close()
     assert [part.first_record for part in states if part.count == 1] == [8, 41, 42]
+
+
+async def cancelled(run, sandbox) -> None:
+    """Cancel a run when the sandbox holds a request of it back."""
+    task = asyncio.create_task(run.finish())
+    await sandbox.until(lambda: sandbox.held == 1)
+    task.cancel()
+    await asyncio.wait([task])
+    sandbox.release()
+
+
+def covered(report) -> list[int]:
+    """Return the rows of its failures."""
+    return sorted(
+        row for chunk in report.failures for first, length in chunk.runs for row in range(first, first + length)
+    )
+
+
+async def test_a_split_that_is_cancelled_names_what_it_did_not_come_to(sandbox, mobiz):
+    sandbox.faults = Faults.script([None, None, Fault.HANG_UNAPPLIED])
+
+    async with mobiz.bulk("9", records(64, {40}), on_rejected="split") as run:
+        await cancelled(run, sandbox)
+
+    report = run.report
+    assert (report.accepted, report.rejected, report.unknown, report.not_sent) == (32, 0, 16, 16)
+    assert covered(report) == list(range(33, 65))
+
+
+async def test_a_resumed_split_that_is_cancelled_counts_what_was_settled_before(sandbox, mobiz, tmp_path):
+    journal = SQLiteJournal(tmp_path / "j")
+    options = {"on_rejected": "split", "journal": journal}
+    async with mobiz.bulk("9", records(64, {60}), **options) as run:
+        sandbox.faults = Faults.script([None, Fault.RESET_AFTER_APPLY, None, None, Fault.UNAUTHORIZED])
+        await run.finish()
+    await journal.open(None)
+    await journal.resolve(0, accepted=False)
+    before = {part.start: (part.count, part.state) async for part in journal.parts()}
+    await journal.close()
+    sandbox.faults = Faults.script([Fault.HANG_UNAPPLIED])
+
+    async with mobiz.bulk("9", records(64, {60}), **options) as run:
+        await cancelled(run, sandbox)
+
+    assert before[0] == (32, ChunkState.PENDING)
+    assert before[32] == (16, ChunkState.ACCEPTED)
+    report = run.report
+    assert (report.accepted, report.rejected, report.unknown, report.not_sent) == (16, 0, 32, 16)
+    assert covered(report) == [*range(1, 33), *range(49, 65)]
