@@ -253,13 +253,15 @@ def summarize(parts: Iterable[Part]) -> JournalSummary:
 def carve(parts: Sequence[Part], intent: Intent) -> tuple[list[Part], list[Part]]:
     """Cut parts of one chunk so that ``intent``'s range is one part; return (parts to drop, pending parts to add).
 
-    Raises ``JournalError`` where the range touches a part that may not go out (again).
+    Raises ``JournalError`` where the range touches a part that is not pending: what may be unknown is not cut up, as it
+    could then be told for no part of it what became of it.
     """
     end = intent.start + intent.count
     dropped = [part for part in parts if part.start < end and part.start + part.count > intent.start]
     added: list[Part] = []
     for part in dropped:
-        step(part.state, Event.INTEND)
+        if part.state is not ChunkState.PENDING:
+            raise JournalError(f"an intent must not cut up a part that is {part.state.value}")
         before, after = max(0, intent.start - part.start), max(0, part.start + part.count - end)
         rows = split_rows(part.rows, (before, part.count - before - after, after))
         for start, group in ((part.start, rows[0]), (end, rows[2])):

@@ -346,7 +346,7 @@ async def test_a_range_that_touches_a_settled_part_is_refused(opened):
     await opened.intend(intent(count=2, attempt="a2", body=b"[1,2]"))
     await opened.settle(settlement(Event.ACCEPT, attempt="a2"))
 
-    with pytest.raises(JournalError, match="accepted cannot be intend"):
+    with pytest.raises(JournalError, match="must not cut up a part that is accepted"):
         await opened.intend(intent(start=1, count=2, attempt="a3"))
 
     assert await spans(opened) == [(0, 0, 2, "accepted"), (0, 2, 2, "pending")]

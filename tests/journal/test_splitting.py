@@ -81,6 +81,20 @@ async def test_a_spent_budget_leaves_the_rest_rejected_and_unsent(sandbox, split
     assert sandbox.applied("9").total() == report.accepted < 1000
 
 
+async def test_what_a_spent_budget_left_rejected_is_so_for_the_run_that_goes_on(sandbox, split, tmp_path):
+    journal = SQLiteJournal(tmp_path / "j")
+    first = await split(records(64, {40}), max_split_requests=2, journal=journal)
+    await journal.open(None)
+    ids = [part.attempt_id async for part in journal.parts()]
+    await journal.close()
+
+    again = await split(records(64, {40}), journal=journal)
+
+    assert (again.requests, again.accepted, again.rejected) == (0, first.accepted, first.rejected) == (0, 32, 32)
+    assert all(ids)
+    assert len(set(ids)) == len(ids)
+
+
 async def test_a_budget_of_none_is_no_split(split):
     report = await split(records(10, {5}), max_split_requests=0)
 

@@ -1,0 +1,100 @@
+"""What is decided about the parts of a chunk, without a journal or a loop."""
+
+from __future__ import annotations
+
+import pytest
+
+from mobiz_async.chunking import Chunk
+from mobiz_async.errors import JournalError
+from mobiz_async.journal import ChunkState, Part, summarize
+from mobiz_async.journal.protocol import Intent, Recalled, carve
+from mobiz_async.resuming import Fate, _within, plan
+
+PENDING, ACCEPTED, UNKNOWN, REJECTED = (
+    ChunkState.PENDING,
+    ChunkState.ACCEPTED,
+    ChunkState.UNKNOWN,
+    ChunkState.REJECTED,
+)
+
+
+def part(start: int, count: int, state: ChunkState, *, index: int = 0, first_record: int | None = None) -> Part:
+    first = start + 1 if first_record is None else first_record
+    return Part(index, start, count, state, first, rows=((first, count),))
+
+
+def intent(start: int, count: int) -> Intent:
+    return Intent(0, start, count, ((start + 1, count),), "a", 0.0, b"[]")
+
+
+def chunk(count: int) -> Chunk:
+    return Chunk(0, 1, count, ((1, count),), bytearray())
+
+
+@pytest.mark.parametrize(
+    ("parts", "low_water"),
+    [
+        ([], 0),
+        ([part(0, 4, PENDING)], 0),
+        ([part(0, 4, UNKNOWN), part(4, 4, ACCEPTED)], 0),
+        ([part(0, 4, ACCEPTED), part(4, 4, REJECTED), part(8, 2, PENDING)], 8),
+        ([part(0, 4, ACCEPTED, first_record=3)], 6),
+    ],
+)
+def test_low_water_is_the_last_row_before_the_first_that_is_not_settled(parts: list[Part], low_water: int) -> None:
+    assert summarize(parts).low_water == low_water
+
+
+def test_a_range_is_cut_out_of_what_is_pending_whatever_became_of_its_neighbours() -> None:
+    parts = [part(0, 4, ACCEPTED), part(4, 6, PENDING), part(10, 4, UNKNOWN)]
+
+    assert carve(parts, intent(6, 4)) == ([parts[1]], [part(4, 2, PENDING)])
+    assert carve(parts, intent(4, 2)) == ([parts[1]], [part(6, 4, PENDING)])
+    assert carve(parts, intent(6, 2)) == ([parts[1]], [part(4, 2, PENDING), part(8, 2, PENDING)])
+
+
+@pytest.mark.parametrize("asked", [intent(3, 2), intent(9, 2), intent(0, 14), intent(14, 2)])
+def test_no_range_touches_what_may_not_go_out_again(asked: Intent) -> None:
+    with pytest.raises(JournalError):
+        carve([part(0, 4, ACCEPTED), part(4, 6, PENDING), part(10, 4, UNKNOWN)], asked)
+
+
+def test_of_a_chunk_that_was_read_in_part_what_is_the_same_keeps_its_outcome() -> None:
+    earlier = Recalled((part(0, 4, ACCEPTED), part(4, 4, UNKNOWN), part(8, 4, REJECTED)), differs=6)
+
+    known = _within(earlier, chunk(7))
+
+    assert [(each.start, each.count, each.state) for each in known] == [
+        (0, 4, ACCEPTED),
+        (4, 2, UNKNOWN),
+        (6, 1, PENDING),
+    ]
+
+
+@pytest.mark.parametrize("differs", [None, 4, 9])
+def test_a_chunk_of_which_all_that_was_read_is_the_same_has_nothing_new(differs: int | None) -> None:
+    known = _within(Recalled((part(0, 4, ACCEPTED),), differs), chunk(4))
+
+    assert [(each.start, each.count, each.state) for each in known] == [(0, 4, ACCEPTED)]
+
+
+def test_of_a_chunk_that_no_run_has_sent_nothing_is_known() -> None:
+    assert _within(None, chunk(4)) == ()
+
+
+@pytest.mark.parametrize(
+    ("state", "resend_unknown", "fate"),
+    [
+        (PENDING, False, Fate.SEND),
+        (ChunkState.INTENDED, False, Fate.SEND),
+        (ACCEPTED, True, Fate.KEEP),
+        (REJECTED, True, Fate.KEEP),
+        (UNKNOWN, False, Fate.KEEP),
+        (UNKNOWN, True, Fate.SEND_IN_DOUBT),
+    ],
+)
+def test_what_becomes_of_a_part_is_decided_by_its_state(state: ChunkState, resend_unknown: bool, fate: Fate) -> None:
+    (step,) = plan((part(0, 4, state),), {}, resend_unknown=resend_unknown)
+
+    assert (step.start, step.count, step.fate) == (0, 4, fate)
+    assert step.fate.goes is (fate in {Fate.SEND, Fate.SEND_IN_DOUBT})
