@@ -45,7 +45,7 @@ from mobiz_async.options import BulkOptions, BulkSettings
 from mobiz_async.pacing import Lane, Pacer
 from mobiz_async.reports import AppendReceipt, BulkReport, EventHook, TriggerReceipt, TriggerReport
 from mobiz_async.settings import whole
-from mobiz_async.transport import AiohttpTransport, Transport, check_base_url
+from mobiz_async.transport import AiohttpTransport, Transport, check_base_url, proxy_of_environment
 from mobiz_async.unseen import Hidden, hide, unseen
 from mobiz_async.wire import (
     Request,
@@ -89,6 +89,7 @@ class MobizClient:
         send_time_format: SendTimeFormat = "unix",
         events: Sequence[EventHook] = (),
         allow_insecure: bool = False,
+        trust_env: bool = False,
         expect_continue: bool = False,
         clock: Clock | None = None,
     ) -> None:
@@ -98,6 +99,7 @@ class MobizClient:
         ``MOBIZ_SUBSCRIPTION_KEY``, ``MOBIZ_USERNAME`` and ``MOBIZ_BASE_URL`` when left out. ``session`` is used and
         never closed (for proxies and TLS settings of your own); it is of the event loop that the client is used in.
         ``transport`` replaces the network altogether.
+        ``trust_env`` goes through the proxy of ``HTTPS_PROXY``, if there is one, and heeds ``NO_PROXY``.
         ``concurrency`` bounds bulk requests in flight; ``pace`` says it and more. ``events`` are called with an
         ``AttemptEvent`` after each attempt. ``expect_continue`` sends a body only after the server's ``100 Continue``,
         which turns some unknowns into provably not sent, where the server takes part in it.
@@ -107,6 +109,8 @@ class MobizClient:
         """
         # As secrets from the start: the frame of a constructor that raises ends up in error reports.
         api_key, subscription_key = as_secret(api_key), as_secret(subscription_key)
+        if trust_env and (session is not None or transport is not None):
+            raise ConfigurationError("trust_env is for the client's own session: make yours with it")
         log_as_environment_asks()
         self._base_url = base_url or os.environ.get("MOBIZ_BASE_URL") or DEFAULT_BASE_URL
         self._username = username or os.environ.get("MOBIZ_USERNAME") or None
@@ -120,7 +124,14 @@ class MobizClient:
             )
             insecure = allow_insecure or os.environ.get("MOBIZ_ALLOW_INSECURE") == "1"
             url = check_base_url(self._base_url, allow_insecure=insecure)
-            transport = AiohttpTransport(credentials, url, timeouts, session, expect_continue=expect_continue)
+            transport = AiohttpTransport(
+                credentials,
+                url,
+                timeouts,
+                session,
+                proxy=proxy_of_environment(url) if trust_env else None,
+                expect_continue=expect_continue,
+            )
         elif session is not None:
             raise ConfigurationError("session and transport exclude each other")
         pacer = Pacer(self._pace, self._clock, longest_pause=retry.max_retry_after)

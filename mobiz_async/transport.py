@@ -18,6 +18,7 @@ import re
 from functools import partial
 from typing import Protocol
 from urllib.parse import quote
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import msgspec
@@ -29,7 +30,7 @@ from mobiz_async.upload import OnStage, Upload
 from mobiz_async.verdicts import Attempt, Failure, Stage
 from mobiz_async.wire import API_KEY_PARAMETER, SUBSCRIPTION_HEADER, Reply, Request
 
-__all__ = ["REPLY_CAP", "AiohttpTransport", "OnStage", "Transport", "check_base_url"]
+__all__ = ["REPLY_CAP", "AiohttpTransport", "OnStage", "Transport", "check_base_url", "proxy_of_environment"]
 
 REPLY_CAP = 1 << 20
 """Bytes of a reply that are read, unless it is to a batch of more than a thousand triggers."""
@@ -76,6 +77,32 @@ def check_base_url(base_url: str, *, allow_insecure: bool = False) -> URL:
 
 def _unusable(what: str) -> ConfigurationError:
     return ConfigurationError(what, setting="base_url", variable="MOBIZ_BASE_URL")
+
+
+def proxy_of_environment(url: URL) -> URL | None:
+    """Return the proxy for ``url`` by ``HTTPS_PROXY`` and ``NO_PROXY``, or on some systems by their settings.
+
+    None where there is none, and for this machine. Raises ``ConfigurationError`` for what is no address of a proxy.
+    """
+    host = url.host or ""
+    if _is_loopback(host) or proxy_bypass(host):
+        return None
+    proxy = _as_proxy(getproxies().get(url.scheme) or "")  # no name for the text: there may be a password in it
+    if proxy is not None and not proxy.host:
+        variable = f"{url.scheme.upper()}_PROXY"
+        raise ConfigurationError("is not the address of an http(s) proxy", setting="trust_env", variable=variable)
+    return proxy
+
+
+def _as_proxy(text: str) -> URL | None:
+    """Return the address of a proxy; an empty one where it is none, None where there is no text."""
+    if not text:
+        return None
+    try:
+        proxy = URL(text if "://" in text else f"http://{text}")
+    except ValueError:
+        return URL()
+    return proxy if proxy.scheme in ("http", "https") else URL()
 
 
 def _is_loopback(host: str) -> bool:
@@ -156,10 +183,12 @@ class AiohttpTransport:
         timeouts: Timeouts,
         session: aiohttp.ClientSession | None = None,
         *,
+        proxy: URL | None = None,
         expect_continue: bool = False,
     ) -> None:
         """Hold the settings; no I/O happens here.
 
+        ``proxy``: to go through, unless the session is handed in.
         ``expect_continue``: send the body only after the server's ``100 Continue`` (RFC 9110, 10.1.1). A server that
         goes away before it is then proven not to have had the body; one that never answers it costs the whole timeout.
         """
@@ -170,6 +199,7 @@ class AiohttpTransport:
             total=timeouts.total, connect=timeouts.connect, sock_connect=timeouts.connect, sock_read=timeouts.read
         )
         self._expect_continue = expect_continue
+        self._proxy = proxy
         self._session = session
         self._owned = session is None
         self._quotations = _quotations(credentials)
@@ -314,6 +344,7 @@ class AiohttpTransport:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                proxy=self._proxy,
             )
         return self._session
 

@@ -31,4 +31,4 @@ def client_from_environment(**settings: Any) -> MobizClient:
     for variable in _TEXTS:
         if not is_text(os.environ.get(variable, "")):
             raise ConfigurationError(f"{variable} is not text in the encoding of this system")
-    return MobizClient(**settings)
+    return MobizClient(trust_env=True, **settings)

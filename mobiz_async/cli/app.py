@@ -35,6 +35,7 @@ Environment:
   MOBIZ_USERNAME          for creating lists
   MOBIZ_BASE_URL          an address other than the vendor's
   MOBIZ_ALLOW_INSECURE    1: that address may be plain http
+  HTTPS_PROXY, NO_PROXY   the proxy to go through, and where to without
 
 \b
 Exit codes:

@@ -6,8 +6,12 @@ import os
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from yarl import URL
+
+from mobiz_async.client import DEFAULT_BASE_URL
 from mobiz_async.errors import ConfigurationError, ConnectError, MobizError, SourceError
 from mobiz_async.recipients.files import SourceFileError
+from mobiz_async.transport import proxy_of_environment
 
 __all__ = ["OPTIONS", "words_of"]
 
@@ -47,7 +51,7 @@ def words_of(error: MobizError) -> str:
     """Return what to say of ``error``.
 
     Of a source that failed, what its own kind of error says as well; where no connection could be made, where to, if it
-    is not to the vendor: the sandbox that was there may be gone.
+    is not to the vendor: the sandbox that was there may be gone. And by way of which proxy.
     """
     if isinstance(error, SourceError) and isinstance(error.__cause__, SourceFileError):
         return str(error.__cause__)  # which names the record too
@@ -55,6 +59,16 @@ def words_of(error: MobizError) -> str:
         return f"{error}: {error.__cause__}"
     if isinstance(error, ConfigurationError) and error.setting is not None:
         return f"{error.variable or OPTIONS.get(error.setting, error.setting)} {error.what}"
-    if isinstance(error, ConnectError) and (address := os.environ.get("MOBIZ_BASE_URL")):
-        return f"{error}; MOBIZ_BASE_URL is {address}"
+    if isinstance(error, ConnectError):
+        return "; ".join([str(error), *_whereabouts()])
     return str(error)
+
+
+def _whereabouts() -> list[str]:
+    """Return where a connection was to go, as far as that is not what it is for everybody."""
+    address = os.environ.get("MOBIZ_BASE_URL")
+    url = URL(address or DEFAULT_BASE_URL)
+    said = [f"MOBIZ_BASE_URL is {address}"] if address else []
+    if proxy_of_environment(url) is not None:
+        said.append(f"it is by the proxy of {url.scheme.upper()}_PROXY")
+    return said

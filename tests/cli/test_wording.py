@@ -135,14 +135,27 @@ def test_of_a_file_that_cannot_be_read_further_it_is_told_where_and_why(cli, ser
 
 
 @pytest.mark.parametrize(
-    ("address", "said"), [("http://127.0.0.1:9", "; MOBIZ_BASE_URL is http://127.0.0.1:9"), ("", "")]
+    ("address", "said"),
+    [
+        ("http://127.0.0.1:9", "; MOBIZ_BASE_URL is http://127.0.0.1:9"),
+        ("https://mobiz.example", "; MOBIZ_BASE_URL is https://mobiz.example; it is by the proxy of HTTPS_PROXY"),
+        ("", "; it is by the proxy of HTTPS_PROXY"),
+    ],
 )
 def test_an_address_that_cannot_be_reached_is_told_where_it_is_not_the_vendors(
     monkeypatch: pytest.MonkeyPatch, address: str, said: str
 ) -> None:
     monkeypatch.setenv("MOBIZ_BASE_URL", address)
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
 
     assert words_of(ConnectError("not sent")) == f"not sent{said}"
+
+
+def test_without_a_proxy_none_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+    assert words_of(ConnectError("not sent")) == "not sent"
 
 
 @pytest.mark.parametrize(
