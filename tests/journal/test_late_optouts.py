@@ -162,6 +162,7 @@ async def test_who_was_not_texted_and_opts_out_never_is(sandbox, send, look, pla
 
     out = {place for place in places if 8 <= place < 12}
     assert (second.accepted, second.resumed, second.skipped, second.ok) == (16 - len(out), 12, len(out), True)
+    assert (second.failures, second.failed_chunks) == ((), 0)
     assert sandbox.applied("1") == {number: 1 for at, number in enumerate(SOURCE[:16]) if at not in out}
     assert sorted((problem.row, problem.record["Number"]) for problem in told) == [
         (place + 1, SOURCE[place]) for place in sorted(out)

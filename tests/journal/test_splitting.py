@@ -241,3 +241,33 @@ async def test_a_resumed_split_that_is_cancelled_counts_what_was_settled_before(
     report = run.report
     assert (report.accepted, report.rejected, report.unknown, report.not_sent) == (16, 0, 32, 16)
     assert covered(report) == [*range(1, 33), *range(49, 65)]
+
+
+async def test_a_part_that_is_refused_for_another_reason_is_not_split_again(sandbox, split):
+    """A refusal that is not of the body says nothing about where the bad record is; the part is settled with it."""
+    sandbox.faults = Faults.script([None, Fault.REJECTED_200])
+
+    report = await split(records(64, {40}))
+
+    assert (report.accepted, report.rejected, report.stopped) == (31, 33, None)
+    assert sorted(chunk.count for chunk in report.failures) == [1, 32]
+    assert len(sandbox.requests) == report.requests
+
+
+async def test_a_part_that_is_in_doubt_stays_unknown_and_is_not_split_again(sandbox, split):
+    """It may have been applied before it was refused: no half of it may go out for the sake of a bad record."""
+    sandbox.faults = Faults.script([None, Fault.RESET_AFTER_APPLY, Fault.ERROR_400_LOGIC_APPS])
+
+    report = await split(records(64, {40}), on_unknown="resend")
+
+    assert (report.accepted, report.rejected, report.unknown, report.stopped) == (31, 1, 32, None)
+    assert set(sandbox.applied("9").values()) == {1}
+
+
+async def test_a_budget_that_is_just_enough_finds_as_much_as_a_large_one(split):
+    free = await split(records(16, {5, 9}))
+
+    enough = await split(records(16, {5, 9}), max_split_requests=free.requests - 1)
+
+    assert (enough.requests, enough.accepted, enough.rejected) == (free.requests, 14, 2)
+    assert [chunk.first_record for chunk in enough.failures] == [6, 10]
