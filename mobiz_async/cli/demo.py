@@ -17,7 +17,7 @@ from rich.text import Text
 
 from mobiz_async.cli import spellings
 from mobiz_async.cli.arguments import PlainCommand
-from mobiz_async.cli.exits import Exit, exit_of_report
+from mobiz_async.cli.exits import OF_SIGNALS, Exit, exit_of_report
 from mobiz_async.cli.interruption import Interruption, obeying_signals
 from mobiz_async.cli.orders import Source
 from mobiz_async.cli.progress import Trouble
@@ -125,7 +125,7 @@ async def _show(records: int, screen: Screen, interruption: Interruption) -> int
             peak = peak_megabytes()
             screen.show("", report_table(report, f"{path.name} to list {contacts.id}", error))
             code = exit_of_report(report, error, interruption.exit)
-            if code in (Exit.INTERRUPTED, Exit.TERMINATED):
+            if code in OF_SIGNALS:
                 return code
             arrived = Arrived.of(await server.summary(), contacts)
     differences = arrived.differences(report, records)

@@ -23,7 +23,7 @@ from mobiz_async.recipients.files import SourceFileError
 from mobiz_async.recipients.stages import SKIPS
 from mobiz_async.reports import BulkReport
 
-__all__ = ["MEANING", "Exit", "exit_of_error", "exit_of_report", "exit_of_signal", "table"]
+__all__ = ["HANGUP", "MEANING", "OF_SIGNALS", "Exit", "exit_of_error", "exit_of_report", "exit_of_signal", "table"]
 
 
 class Exit(enum.IntEnum):
@@ -34,6 +34,7 @@ class Exit(enum.IntEnum):
     USAGE = 2
     CREDENTIALS = 3
     UNKNOWN = 4
+    HUNG_UP = 129
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -44,20 +45,25 @@ MEANING: dict[Exit, str] = {
     Exit.USAGE: "it cannot be done as asked: usage, settings, file, record, journal",
     Exit.CREDENTIALS: "a key is missing, or a key or trigger key was refused",
     Exit.UNKNOWN: "some may or may not have been sent: ask the vendor before sending again",
+    Exit.HUNG_UP: "hung up (SIGHUP: the terminal was closed)",
     Exit.INTERRUPTED: "interrupted (Ctrl-C)",
     Exit.TERMINATED: "terminated (SIGTERM)",
 }
 """The one table of exit codes. Where several apply: interrupted, credentials, unknown, usage, incomplete."""
 
-_PRECEDENCE = (Exit.TERMINATED, Exit.INTERRUPTED, Exit.CREDENTIALS, Exit.UNKNOWN, Exit.USAGE, Exit.INCOMPLETE, Exit.OK)
+OF_SIGNALS = (Exit.TERMINATED, Exit.INTERRUPTED, Exit.HUNG_UP)
+_PRECEDENCE = (*OF_SIGNALS, Exit.CREDENTIALS, Exit.UNKNOWN, Exit.USAGE, Exit.INCOMPLETE, Exit.OK)
+
+HANGUP: int | None = getattr(signal, "SIGHUP", None)
+"""The signal of a terminal that was closed, or whose connection was lost. Windows has none."""
 
 _BAD_INPUT = (ConfigurationError, InvalidRecordError, SourceError, SourceFileError, SourceChangedError)
 _INTERRUPTIONS = frozenset({StopReason.ASKED, StopReason.CANCELLED})
 
 
 def exit_of_signal(number: int) -> Exit:
-    """Return the code that says which signal ended the command."""
-    return Exit.TERMINATED if number == signal.SIGTERM else Exit.INTERRUPTED
+    """Return the code that says which signal ended the command: 128 and its number, as shells have it."""
+    return Exit(128 + number)
 
 
 def exit_of_report(report: BulkReport, error: MobizError | None = None, interrupted: Exit | None = None) -> Exit:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
 
-from mobiz_async.cli.exits import exit_of_signal
+from mobiz_async.cli.exits import HANGUP, exit_of_signal
 from mobiz_async.cli.places import is_of_journal, same_place
 from mobiz_async.errors import ConfigurationError, MobizError
 
@@ -101,14 +101,16 @@ def _put_into_place(temporary: tuple[int, str], output: Path) -> Iterator[Binary
 
 @contextlib.contextmanager
 def _terminated_in_order() -> Iterator[None]:
-    """Let SIGTERM end the block as an exception does; by itself it would leave the temporary file behind."""
+    """Let SIGTERM and SIGHUP end the block as an exception does; else they would leave the temporary file behind."""
 
     def leave(number: int, frame: FrameType | None) -> None:
         del frame
         sys.exit(int(exit_of_signal(number)))
 
-    before = signal.signal(signal.SIGTERM, leave)
+    heeded = [number for number in (signal.SIGTERM, HANGUP) if number and signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, leave) for number in heeded}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -14,7 +14,7 @@ from types import FrameType, TracebackType
 from typing import Any, Self, TypeVar
 
 from mobiz_async.bulk import BulkRun
-from mobiz_async.cli.exits import Exit, exit_of_signal
+from mobiz_async.cli.exits import HANGUP, Exit, exit_of_signal
 from mobiz_async.models import Outcome
 from mobiz_async.reports import AttemptEvent
 
@@ -22,7 +22,7 @@ __all__ = ["Interrupted", "Interruption", "interruptible", "obeying_signals"]
 
 T = TypeVar("T")
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = tuple(number for number in (signal.SIGINT, signal.SIGTERM, HANGUP) if number is not None)
 _NOTHING_SENT = "interrupted before anything was sent"
 _WHO_KNOWS = "interrupted; what was on its way may have been sent"
 
@@ -39,11 +39,12 @@ class Interrupted(Exception):  # noqa: N818  # no error
 
 
 class Interruption:
-    """Handles SIGINT and SIGTERM within its block, in the task and the loop that enter it.
+    """Handles SIGINT, SIGTERM and SIGHUP within its block, in the task and the loop that enter it.
 
     Before ``guard`` was given a run the first signal cancels the task: nothing is under way that would have to be
     finished. Afterwards it stops the run, and cancels the task only when ``grace`` seconds have passed. A second signal
-    calls ``leave`` with the exit code; a journal holds every intent by then, and loses nothing.
+    calls ``leave`` with the exit code; a journal holds every intent by then, and loses nothing. SIGHUP is never the
+    second: the system and the shell send one each when a terminal is closed. Where it is ignored it stays so (nohup).
     """
 
     def __init__(self, grace: float, say: Callable[[str], None], leave: Callable[[int], object] = os._exit) -> None:
@@ -83,6 +84,8 @@ class Interruption:
         for number in _SIGNALS:
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
                 before = signal.getsignal(number)
+                if number == HANGUP and before is signal.SIG_IGN:
+                    continue
                 loop.add_signal_handler(number, self._signalled, number)
                 self._before[number] = before
         return self
@@ -115,6 +118,8 @@ class Interruption:
         return True
 
     def _signalled(self, number: int) -> None:
+        if self.exit is not None and number == HANGUP:
+            return
         if self.exit is not None:
             self.before_leaving()
             self._say("leaving at once: what is in flight counts as unknown")

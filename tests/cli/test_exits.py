@@ -77,7 +77,7 @@ def test_an_error_of_ours_has_its_code(error: errors.MobizError, code: Exit) -> 
     assert exit_of_error(error) is code
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_is_128_and_its_number(number: int, code: int) -> None:
     assert exit_of_signal(number) == code
 

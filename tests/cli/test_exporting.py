@@ -218,9 +218,10 @@ def test_whatever_breaks_it_off_removes_what_was_begun(tmp_path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_sigterm_removes_what_was_begun_and_ends_the_command(tmp_path) -> None:
-    before = signal.getsignal(signal.SIGTERM)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_removes_what_was_begun_and_ends_the_command(tmp_path, number: int, code: int) -> None:
+    before = signal.getsignal(number)
     with pytest.raises(SystemExit) as ended, exporting.exported(tmp_path / "new.jsonl"):
-        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(number)
 
-    assert (143, [], before) == (ended.value.code, list(tmp_path.iterdir()), signal.getsignal(signal.SIGTERM))
+    assert (code, [], before) == (ended.value.code, list(tmp_path.iterdir()), signal.getsignal(number))

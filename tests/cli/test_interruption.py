@@ -23,11 +23,12 @@ def a_run() -> Any:
 
 
 async def test_signals_are_given_back_at_the_end() -> None:
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    handled = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in handled]
     with Interruption(1.0, print):
         assert signal.getsignal(signal.SIGTERM) is not before[1]
 
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    assert [signal.getsignal(number) for number in handled] == before
 
 
 async def test_a_second_signal_puts_the_terminal_in_order_and_leaves() -> None:
@@ -48,6 +49,32 @@ async def test_a_second_signal_puts_the_terminal_in_order_and_leaves() -> None:
 
     assert left == ["terminal", 143]
     assert [line.split(":")[0] for line in said] == ["stopping", "leaving at once"]
+
+
+async def test_a_terminal_that_is_closed_is_never_the_second_signal() -> None:
+    """The system says so, and then the shell once more."""
+    run, left = a_run(), list[int]()
+    with Interruption(60.0, lambda _: None, left.append) as interruption:
+        interruption.guard(run)
+        for number in (signal.SIGHUP, signal.SIGHUP):
+            interruption._signalled(number)
+        hung_up = interruption.exit, run.stopped.is_set(), [*left]
+        interruption._signalled(signal.SIGTERM)
+
+    assert (*hung_up, left) == (Exit.HUNG_UP, True, [], [129])
+
+
+async def test_under_nohup_a_terminal_that_is_closed_is_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interruption(60.0, print) as interruption:
+            os.kill(os.getpid(), signal.SIGHUP)
+            await asyncio.sleep(0)
+            still = signal.getsignal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+    assert (still, interruption.exit) == (signal.SIG_IGN, None)
 
 
 async def test_a_signal_after_the_run_is_only_remembered() -> None:

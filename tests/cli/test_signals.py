@@ -74,7 +74,7 @@ def words(path: Path, journal: Path) -> list[object]:
     return ["send", path, "--list", 1, "--chunk-size", 10, "--concurrency", 2, "--journal", journal]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_the_first_signal_finishes_what_is_in_flight_and_tells_how_to_go_on(
     cli, held, file, tmp_path, number: int, code: int
 ) -> None:
