@@ -14,6 +14,7 @@ from mobiz_async import (
     AuthenticationError,
     MobizClient,
     OnRejected,
+    OnUnknown,
     StopReason,
 )
 from mobiz_async.sandbox import EveryNth, Fault, Faults, Sandbox
@@ -46,6 +47,19 @@ async def test_on_rejected_stop_starts_nothing_new() -> None:
         report = await client.send_bulk("1", rows(100), chunk_size=10, concurrency=1, on_rejected=OnRejected.STOP)
 
     assert (report.accepted, report.rejected, report.stopped, network.count) == (20, 10, StopReason.REJECTED, 3)
+
+
+async def test_each_policy_is_for_its_own_outcome() -> None:
+    """A refused chunk is nothing unknown; and a key that is refused is more than a refused chunk."""
+    refused = Network(lambda request, n: replied(400))
+    async with client_on(refused) as client:
+        unknown_stops = await client.send_bulk("1", rows(30), chunk_size=10, on_unknown=OnUnknown.STOP)
+    without_key = Network(lambda request, n: replied(401))
+    async with client_on(without_key) as client:
+        rejected_stops = await client.send_bulk("1", rows(30), chunk_size=10, on_rejected=OnRejected.STOP)
+
+    assert (unknown_stops.stopped, unknown_stops.rejected) == (None, 30)
+    assert rejected_stops.stopped is StopReason.CREDENTIALS
 
 
 @pytest.mark.parametrize(

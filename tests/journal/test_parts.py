@@ -6,8 +6,8 @@ import pytest
 
 from mobiz_async.chunking import Chunk
 from mobiz_async.errors import JournalError
-from mobiz_async.journal import ChunkState, Part, summarize
-from mobiz_async.journal.protocol import Intent, Recalled, carve
+from mobiz_async.journal import ChunkState, Event, MemoryJournal, Part, summarize
+from mobiz_async.journal.protocol import Intent, Recalled, Settlement, carve
 from mobiz_async.resuming import Fate, _within, plan
 
 PENDING, ACCEPTED, UNKNOWN, REJECTED = (
@@ -29,6 +29,18 @@ def intent(start: int, count: int) -> Intent:
 
 def chunk(count: int) -> Chunk:
     return Chunk(0, 1, count, ((1, count),), bytearray())
+
+
+async def test_a_journal_that_nobody_goes_on_from_keeps_nothing_of_what_was_accepted() -> None:
+    """It is the default, and a run may have any number of chunks."""
+    journal = MemoryJournal(resumable=False)
+    await journal.open({"list id": "1"})
+    for index, event in enumerate([Event.ACCEPT, Event.REJECT, Event.ACCEPT]):
+        await journal.intend(Intent(index, 0, 2, ((2 * index + 1, 2),), "a", 0.0, b"[]"))
+        assert await journal.settle(Settlement(index, 0, "a", event, 1.0))
+
+    assert [each.index async for each in journal.parts()] == [1]
+    assert list(journal._parts) == [1]
 
 
 @pytest.mark.parametrize(
