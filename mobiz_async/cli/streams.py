@@ -22,6 +22,7 @@ class Output:
     """Standard output or standard error; ``stream`` is None where the process was started without it.
 
     ``tell`` is given one line when writing fails for the first time, unless the reader has merely gone (``| head``).
+    ``ahead`` is handed over before anything is written here: both may end in one file, whose lines are then in order.
     """
 
     closed = False
@@ -31,6 +32,7 @@ class Output:
         self._stream = stream
         self._name = name
         self._tell = tell
+        self.ahead: Output | None = None
         self.failed = False
         """Whether anything that was written may be lost."""
         self.used = False
@@ -87,6 +89,8 @@ class Output:
         self.used = self.used or bool(size)
         if self.failed:
             return
+        if self.ahead is not None:
+            self.ahead.flush()
         try:
             if self._stream is not None:
                 act(self._stream)
@@ -163,6 +167,7 @@ def guarded() -> Iterator[Output]:
         _occupy_descriptors()
     error = Output(before[2], "standard error")
     output = Output(before[1], "standard output", lambda line: error.write(f"{line}\n"))
+    error.ahead = output
     if before[0] is None:
         sys.stdin = cast("TextIO", MissingInput())
     sys.stdout, sys.stderr = cast("TextIO", output), cast("TextIO", error)

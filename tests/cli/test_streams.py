@@ -125,6 +125,19 @@ def test_a_command_that_is_run_for_what_it_writes_fails_where_that_is_lost(
     assert (ended.code, ended.err) == (1, said)
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_in_one_file_the_lines_of_both_streams_are_in_order(served, file, unbuffered: str) -> None:
+    ended = shell("2>&1", "send", file(count=2), "--list", 99, PYTHONUNBUFFERED=unbuffered)
+
+    lines = [line for line in ended.out.splitlines() if line]
+    places = [
+        next(place for place, line in enumerate(lines) if line.startswith(begin))
+        for begin in ("sending spring.csv", "spring.csv to list 99", "Stopped early", "error:", "Nothing after record")
+    ]
+    assert places == sorted(places)
+    assert (places[0], places[-1]) == (0, len(lines) - 1)
+
+
 def test_a_reader_that_has_seen_enough_is_no_cause_for_words(cli, served, file, tmp_path) -> None:
     served.sandbox.faults = Faults.always(Fault.REJECTED_200)
     cli("send", file(count=40_000), "--list", 1, "--journal", tmp_path / "j")
