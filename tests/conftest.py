@@ -20,6 +20,13 @@ from hypothesis import HealthCheck, settings
 
 from mobiz_async.sandbox import Sandbox
 
+# What somebody likes to see, or has to go through, changes what programs say and do; those that tests start as well.
+for _name in ("MOBIZ_LOG", "FORCE_COLOR", "NO_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS"):
+    os.environ.pop(_name, None)
+for _name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+    os.environ.pop(_name, None)
+    os.environ.pop(_name.lower(), None)
+
 if "PYTEST_XDIST_WORKER" in os.environ:
     # What runs the tests is measured. The programs that they start are not: it would double what their start costs, and
     # with some two hundred of them take a minute.

@@ -19,12 +19,9 @@ RECORDS = [{"Number": "27821234567"}]
 ONCE = RetryPolicy(max_attempts=1)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Sets variables in an environment that names no proxy."""
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
+    """Sets variables in the environment."""
 
     def use(**variables: str) -> None:
         for name, value in variables.items():
