@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -193,6 +194,22 @@ def test_no_module_has_taken_on_a_second_job() -> None:
     lines = {name: len(path.read_text("utf-8").splitlines()) for name, path in modules().items()}
 
     assert {name: count for name, count in lines.items() if count > MOST_LINES and name not in LONGER} == {}
+
+
+POSSESSIVE_GROUP = re.compile(r"""\b(?:r|rf|fr|rb|br)(["']).*\)(?:[*+?]|\{[0-9,]+\})\+.*\1""")
+
+
+def test_no_expression_repeats_a_group_possessively() -> None:
+    """Pythons before 3.11.5 go on behind a repetition that failed in its middle (python/cpython#106052)."""
+    wrong = [
+        f"{name}:{number}"
+        for name, path in modules().items()
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if POSSESSIVE_GROUP.search(line)
+    ]
+
+    assert POSSESSIVE_GROUP.search('re.compile(rf"(?:(?:{pattern})?+\\n)*+")')
+    assert wrong == []
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ ASSIGNED = re.compile(r"(?:1[0-8]|2[1-378]|3[1-69]|4[0-9]|5[1346-8]|[67][0-9]|8[
 NATIONAL_LENGTH = 9
 
 # Two patterns each, by mobile_only: a whole column that is in the API's form, and one line of a cleaned column.
-_API_COLUMN = tuple(re.compile(rf"(?:27{number}\n)*+") for number in (_CELLULAR_OR_SERVICE, _MOBILE_DIGITS))
+_API_COLUMN = tuple(re.compile(rf"(?>(?:27{number}\n)*)") for number in (_CELLULAR_OR_SERVICE, _MOBILE_DIGITS))
 _LINE = tuple(rf"(?:\+27|0027|27)?0?({number})" for number in (_CELLULAR_OR_SERVICE, _MOBILE_DIGITS))
 _LINES = tuple(re.compile(f"^(?:{line}|.*)$", re.MULTILINE) for line in _LINE)
 _ONE_LINE = tuple(re.compile(line) for line in _LINE)
