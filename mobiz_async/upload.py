@@ -98,7 +98,8 @@ class Upload(aiohttp.Payload):
             connection = transport.get_extra_info("socket")
             # Lingering for zero seconds makes the close a reset: the kernel drops its send buffer as well.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
+        with contextlib.suppress(*_CLOSED):
+            transport.abort()
 
 
 class _Watch:

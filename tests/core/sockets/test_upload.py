@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from broken import Peer, authority, serving
 
-from mobiz_async.upload import _acknowledged, _keep_buffers_small, _Watch
+from mobiz_async.upload import Upload, _acknowledged, _keep_buffers_small, _Watch
 
 SENT = 100_000
 
@@ -73,6 +73,28 @@ async def test_an_upload_that_stands_still_for_all_of_its_time_is_given_up() -> 
         watch._look()
 
         assert (not_yet, await end_of(limit, watch)) == (None, pytest.approx(asyncio.get_running_loop().time(), abs=5))
+
+
+class _Gone(asyncio.WriteTransport):
+    """A transport that is closed, as asyncio's for TLS was before 3.11.4."""
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        raise AttributeError("'NoneType' object has no attribute '_get_extra_info'")
+
+    def abort(self) -> None:
+        raise AttributeError("'NoneType' object has no attribute '_abort'")
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        raise AttributeError("'NoneType' object has no attribute '_set_write_buffer_limits'")
+
+
+async def test_an_upload_over_a_connection_that_is_gone_stops_without_an_error() -> None:
+    upload = Upload(b"[]", lambda _: None, 30.0)
+    upload._transport = _Gone()
+    upload.stop()
+    _keep_buffers_small(upload._transport)
+
+    assert _acknowledged(upload._transport) == 0
 
 
 async def takes_them(peer: Peer) -> None:
