@@ -108,6 +108,19 @@ async def test_what_sqlite_writes_beside_it_is_as_private(tmp_path):
     assert modes == {0o600}
 
 
+@pytest.mark.parametrize(
+    ("setting", "value"), [("synchronous", 2), ("journal_mode", "truncate"), ("locking_mode", "exclusive")]
+)
+async def test_a_commit_is_on_the_disk_when_it_returns(tmp_path, setting: str, value: object) -> None:
+    """2 is FULL. A write-ahead log, or less than FULL, may lose an intent when the power fails: a double send."""
+    journal = SQLiteJournal(tmp_path / "j")
+    await journal.open(IDENTITY)
+    found = await journal._call(lambda db: db.execute(f"PRAGMA {setting}").fetchone()[0])
+    await journal.close()
+
+    assert found == value
+
+
 async def test_a_second_process_is_refused_at_once_and_clearly(tmp_path):
     journal = SQLiteJournal(tmp_path / "j")
     await journal.open(IDENTITY)
