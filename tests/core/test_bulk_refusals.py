@@ -58,8 +58,13 @@ async def test_each_policy_is_for_its_own_outcome() -> None:
     async with client_on(without_key) as client:
         rejected_stops = await client.send_bulk("1", rows(30), chunk_size=10, on_rejected=OnRejected.STOP)
 
+    in_doubt = Network(lambda request, n: replied(500))
+    async with client_on(in_doubt) as client:
+        rejected_goes_on = await client.send_bulk("1", rows(30), chunk_size=10, on_rejected=OnRejected.STOP)
+
     assert (unknown_stops.stopped, unknown_stops.rejected) == (None, 30)
     assert rejected_stops.stopped is StopReason.CREDENTIALS
+    assert (rejected_goes_on.stopped, rejected_goes_on.unknown) == (None, 30)
 
 
 @pytest.mark.parametrize(

@@ -217,6 +217,7 @@ async def test_a_split_that_is_cancelled_names_what_it_did_not_come_to(sandbox, 
         await cancelled(run, sandbox)
 
     report = run.report
+    assert run.stats.in_flight == 0
     assert (report.accepted, report.rejected, report.unknown, report.not_sent) == (32, 0, 16, 16)
     assert covered(report) == list(range(33, 65))
 
