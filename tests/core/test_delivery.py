@@ -149,6 +149,34 @@ async def test_a_halt_ends_the_wait_for_a_slot() -> None:
     assert (stopped.judged.verdict, network.count, made.pacer.waiting) == (Verdict.NOT_STARTED, 1, 0)
 
 
+@pytest.mark.parametrize("ended_by", ["a halt", "a cancellation"])
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_slot_that_comes_too_late_for_one_goes_to_the_next(turns: int, ended_by: str) -> None:
+    """It may come in the very moment its request is ended: then it must not be lost."""
+    halt = asyncio.Event()
+    gate = Gate()
+    made, network, _ = deliverer(
+        lambda request, n: gate.passed(accepted(request)) if n == 1 else accepted(request), pace=Pace(concurrency=1)
+    )
+    first = asyncio.create_task(made.deliver(REQUEST, Lane.BULK))
+    await gate.until_waiting(1)
+    second = asyncio.create_task(made.deliver(REQUEST, Lane.BULK, halt=halt))
+    await asyncio.sleep(0)
+    gate.open.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    if ended_by == "a halt":
+        halt.set()
+    else:
+        second.cancel()
+    await asyncio.wait([first, second])
+
+    third = await asyncio.wait_for(made.deliver(REQUEST, Lane.BULK), 10.0)
+
+    assert (third.judged.verdict, made.pacer.waiting) == (Verdict.ACCEPTED, 0)
+    assert network.count in {2, 3}
+
+
 async def test_a_halt_lets_an_attempt_that_has_begun_end() -> None:
     halt = asyncio.Event()
     gate = Gate()
