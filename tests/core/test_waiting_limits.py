@@ -17,6 +17,7 @@ from mobiz_async.wire import append_request
 @pytest.mark.parametrize("with_halt", [False, True])
 async def test_the_policys_deadline_bounds_the_wait_for_a_permit(with_halt):
     clock = FakeClock(auto=True)
+    await clock.sleep(100.0)  # a client is used at any time, and not just when its clock begins
     pacer = Pacer(Pace(), clock)
     pacer.pause(60.0)
     deliverer = Deliverer(Network(accepted), pacer, RetryPolicy(deadline=10.0), clock)
