@@ -13,6 +13,7 @@ import pytest
 from broken import Peer, authority, serving
 
 from mobiz_async.upload import Upload, _acknowledged, _keep_buffers_small, _Watch
+from mobiz_async.verdicts import Stage
 
 SENT = 100_000
 
@@ -95,6 +96,17 @@ async def test_an_upload_over_a_connection_that_is_gone_stops_without_an_error()
     _keep_buffers_small(upload._transport)
 
     assert _acknowledged(upload._transport) == 0
+
+
+async def test_an_upload_that_was_stopped_before_it_began_hands_nothing_over() -> None:
+    reached: list[Stage] = []
+    upload = Upload(b"[]", reached.append, 30.0)
+    upload.stop()
+    nobody: Any = None
+    with pytest.raises(ConnectionAbortedError):
+        await upload.write(nobody)
+
+    assert (reached, upload.complete) == ([], False)
 
 
 async def takes_them(peer: Peer) -> None:
