@@ -172,7 +172,8 @@ class Timeouts:
     """Limits of one attempt, in seconds. None of them runs while a request waits in the client's own queue.
 
     ``connect``: name look-up, TCP and TLS. ``read``: silence after the body went out. ``upload_stall``: no byte of the
-    body taken by the peer. ``total``: the whole attempt, from its start to the last byte of the answer.
+    body taken by the peer, which is noticed a quarter of it late at most. ``total``: the whole attempt, from its start
+    to the last byte of the answer.
     """
 
     connect: float = attrs.field(default=10.0, validator=above(0))
