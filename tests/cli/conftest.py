@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -18,6 +19,14 @@ from mobiz_async.sandbox import Sandbox
 def started() -> Callable[..., AbstractContextManager[subprocess.Popen[str]]]:
     """Starts a command in a process of its own."""
     return start
+
+
+@pytest.fixture
+def heeded_hangups() -> Iterator[None]:
+    """Lets SIGHUP do what it does, here and in programs that are started, although the tests may be run by nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture
