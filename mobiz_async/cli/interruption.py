@@ -118,12 +118,11 @@ class Interruption:
         return True
 
     def _signalled(self, number: int) -> None:
-        if self.exit is not None and number == HANGUP:
-            return
         if self.exit is not None:
-            self.before_leaving()
-            self._say("leaving at once: what is in flight counts as unknown")
-            self._leave(int(self.exit))
+            if number != HANGUP:
+                self.before_leaving()
+                self._say("leaving at once: what is in flight counts as unknown")
+                self._leave(int(self.exit))
             return
         self.exit = exit_of_signal(number)
         if self._over:
