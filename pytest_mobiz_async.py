@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mobiz_async.sandbox import Sandbox
 
 
+pytest.register_assert_rewrite("mobiz_async.testing.journal_contract")
+
 _LOOP_SCOPES = ("function", "class", "module", "package", "session")
 
 

@@ -28,6 +28,7 @@ from mobiz_async.chunking import Chunk, Chunker
 from mobiz_async.crew import Crew
 from mobiz_async.delivery import Deliverer
 from mobiz_async.errors import InvalidRecordError, JournalError, MobizError, SourceChangedError, SourceError
+from mobiz_async.journal.guarded import Guarded
 from mobiz_async.journal.protocol import Journal
 from mobiz_async.late_optouts import LateOptOuts
 from mobiz_async.limits import Meter
@@ -75,7 +76,7 @@ class BulkRun:
         self._list_id = list_id
         self._late = LateOptOuts()
         self._chunker = make_chunker(on_problems=self._hold_back, late=self._late)
-        self._journal = journal
+        self._journal = Guarded(journal)
         self._identity = identity
         self._options = options
         self._concurrency = concurrency

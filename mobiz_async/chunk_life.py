@@ -42,6 +42,11 @@ from mobiz_async.wire import Operation, append_request
 __all__ = ["ChunkLife", "Sender"]
 
 
+_TAKEN_OVER = (
+    "the journal takes no outcome of this attempt any more: somebody else has opened or changed it in the meantime"
+)
+
+
 @attrs.define(eq=False)
 class Sender:
     """What all chunks of a run share."""
@@ -224,7 +229,7 @@ class ChunkLife:
             )
         self._note(self._outcome(piece, attempt.outcome, attempt.number, status, error))
         if attempt.id:
-            with contextlib.suppress(JournalError):
+            with contextlib.suppress(JournalError):  # also where it was written already, before the run was ended
                 await self._write(piece, attempt)
 
     async def _conclude(self, piece: Piece, attempt: Attempt, delivery: Delivery) -> None:
@@ -273,7 +278,8 @@ class ChunkLife:
             status=judged.status if judged is not None else None,
             reference=judged.answer.reference if judged is not None and judged.answer is not None else None,
         )
-        await self._with.journal.settle(settlement)
+        if not await self._with.journal.settle(settlement):
+            raise JournalError(_TAKEN_OVER)
 
     async def _settle(
         self,

@@ -49,15 +49,16 @@ def plan(known: tuple[Part, ...], late: Mapping[int, Problem], *, resend_unknown
     """Return what to do with a chunk of which earlier runs made ``known``, in order; nothing where they made none.
 
     ``late``: by their places in the chunk, from 0, records that must not go any more. What may be unknown is not cut up
-    for their sake, as it could then be told for no part of it what becomes of it: it stays unknown as a whole.
+    for their sake, as it could then be told for no part of it what becomes of it: it stays unknown as a whole. That may
+    be so of an intent as well: a journal leaves none without an outcome when it is opened, unless it is mistaken.
     """
     steps: list[Step] = []
     for part in known:
         places = sorted(place for place in late if part.start <= place < part.start + part.count)
         match part.state:
-            case ChunkState.PENDING | ChunkState.INTENDED:
+            case ChunkState.PENDING:
                 steps.extend(_around({place: late[place] for place in places}, part))
-            case ChunkState.UNKNOWN if resend_unknown:
+            case ChunkState.UNKNOWN | ChunkState.INTENDED if resend_unknown:
                 fate = Fate.KEEP_IN_DOUBT if places else Fate.SEND_IN_DOUBT
                 steps.append(Step(part.start, part.count, fate, part))
             case _:

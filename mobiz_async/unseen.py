@@ -8,7 +8,7 @@ from traceback import clear_frames
 from types import TracebackType
 from typing import TypeVar
 
-__all__ = ["Hidden", "hide", "theirs", "unseen"]
+__all__ = ["Hidden", "hide", "theirs", "unseen", "without_ours"]
 
 T = TypeVar("T")
 E = TypeVar("E", bound=BaseException)
@@ -37,10 +37,19 @@ def unseen(call: Hidden[Callable[[], T]]) -> T:
     try:
         return next(call)()
     except Exception as error:  # noqa: BLE001  a caller's iterable may raise anything
-        raised = error.with_traceback(_beyond_ours(error.__traceback__))
+        raised = without_ours(error)
     if raised.__suppress_context__:
         raised.__context__ = None  # "from None" hides it from the traceback, and keeps its frames all the same
     raise raised
+
+
+def without_ours(error: E) -> E:
+    """Return ``error`` without the frames of ours that it has passed before it came to any other.
+
+    Unlike ``theirs`` it empties none, so it is for an exception that several who wait are given as well: among its
+    frames are those of coroutines that go on, which would be ended by it.
+    """
+    return error.with_traceback(_beyond_ours(error.__traceback__))
 
 
 def theirs(error: E) -> E:

@@ -67,6 +67,7 @@ ONLY_IN = {
     "tenacity": ("retrying",),
     "cattrs": ("wire",),
     "cattr": ("wire",),
+    "pytest": ("testing",),  # no run may need it
 }
 
 MOST_LINES = 400

@@ -36,7 +36,7 @@ class MemoryJournal:
     def __init__(self, *, resumable: bool = True) -> None:
         """Start empty."""
         self._resumable = resumable
-        self._identity: dict[str, str] | None = None
+        self._identity: dict[str, str] = {}
         self._open = False
         self._parts: dict[int, dict[int, Part]] = {}
         self._bodies: dict[tuple[int, int], bytes | bytearray] = {}
@@ -48,7 +48,7 @@ class MemoryJournal:
         if self._open:
             raise JournalError("the journal is in use by another run")
         if identity is not None:
-            self._identity = dict(identity) if self._identity is None else check_identity(self._identity, identity)
+            self._identity = check_identity(self._identity, identity)
         self._open = True
         for part in [part async for part in self.parts(ChunkState.INTENDED)]:
             self._put(attrs.evolve(part, state=step(part.state, Event.CRASH)))
@@ -63,7 +63,7 @@ class MemoryJournal:
 
     async def identity(self) -> Mapping[str, str]:
         """See ``Journal.identity``."""
-        return dict(self._identity or {})
+        return dict(self._identity)
 
     async def recall(self, index: int, body: bytes | bytearray) -> Recalled | None:
         """See ``Journal.recall``."""
@@ -72,6 +72,8 @@ class MemoryJournal:
 
     async def intend(self, intent: Intent) -> None:
         """See ``Journal.intend``."""
+        if not self._open:
+            raise JournalError("the journal is not open")
         key = intent.index, intent.start
         chunk = self._parts.get(intent.index, {})
         before = chunk.get(intent.start)

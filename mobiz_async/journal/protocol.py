@@ -2,8 +2,8 @@
 
 A journal is told of an *intent* before the first byte of a request goes out, and of the *outcome* afterwards. What it
 holds after a crash is therefore a superset of what the server may have seen, and resuming from it never sends anything
-twice unasked. The protocol is asynchronous and knows nothing of SQLite: a journal in a database server, shared by
-workers that claim chunks and are fenced by attempt id, implements the same methods.
+twice unasked. The protocol is asynchronous and knows nothing of SQLite: a journal in a database server implements the
+same methods. One run uses a journal at a time.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def step(state: ChunkState, event: Event) -> ChunkState:
     try:
         return LIFE[state, event]
     except KeyError:
-        raise JournalError(f"a chunk that is {state.value} cannot be {event.value}") from None
+        raise JournalError(f"in the life of a chunk, {state.value!r} is not followed by {event.value!r}") from None
 
 
 @attrs.frozen
@@ -163,13 +163,31 @@ class JournalSummary:
 
 
 class Journal(Protocol):
-    """Where a run writes down what it does. Every method raises ``JournalError`` when it cannot do its work."""
+    """Where a run writes down what it does. Every method raises ``JournalError`` when it cannot do its work.
+
+    What a run may rely on, and a journal on a run:
+
+    * A write is made as a whole or not at all, and durable before its method returns: it survives the process, and what
+      the journal is kept on losing its power.
+    * Methods are called side by side: one chunk is recalled while others are intended and settled.
+    * A run lets each call end, also when it is cancelled meanwhile; only ``parts`` may be left in the middle. So each
+      has to end by itself, and soon: a database that does not answer is a ``JournalError`` after a while.
+    * After a ``JournalError`` nothing more is intended. What is in flight is still settled, as far as the journal takes
+      it, chunks that were read are recalled, and it is closed.
+    * The message of a ``JournalError`` is shown and logged: it must hold nothing of a record. Anything else that a
+      method raises becomes a ``JournalError`` with the name of its type.
+    """
 
     async def open(self, identity: Mapping[str, str] | None) -> bool:
-        """Open for one run, exclusively; return whether an earlier run left anything.
+        """Open for one run, exclusively; return whether it holds a part of any chunk.
 
-        ``identity`` says what the run is (list, chunk size, each check); a journal of another one is refused. None
-        opens it for looking and resolving only. An intent without an outcome becomes unknown here.
+        ``identity`` says what the run is (list, chunk size, each check); a journal of another one is refused
+        (``check_identity``). None opens it to look and to resolve only; one that no run has used
+        refuses, or is empty.
+
+        Whoever opens it second is refused at once, with or without an identity, until it is closed or its holder gone.
+        An intent without an outcome becomes unknown here: its run has ended. After this has raised, ``close`` is not
+        called.
         """
         ...
 
@@ -178,23 +196,36 @@ class Journal(Protocol):
         ...
 
     async def recall(self, index: int, body: bytes | bytearray) -> Recalled | None:
-        """Return what an earlier run left of chunk ``index``, compared with ``body``; None when nothing."""
+        """Return what an earlier run left of chunk ``index``, compared with ``body``; None when nothing.
+
+        ``seal`` and ``first_difference`` take some milliseconds for 10,000 records: they belong into a thread.
+        """
         ...
 
     async def intend(self, intent: Intent) -> None:
         """Make ``intent`` durable, with its body, before returning.
 
-        The first intent of a chunk is for the whole of it. A later one may be for any range whose parts are pending:
-        they are cut anew, so that the range is one part.
+        The first intent of a chunk is for the whole of it. A later one is for a part as it is, pending or unknown, or
+        for any range whose parts are pending: they are cut anew, so that the range is one part (``carve``), and the
+        pieces beside it have neither a body nor attempts. Anything else is refused, by ``LIFE``. The body may be kept
+        as it is: nobody changes it.
         """
         ...
 
     async def settle(self, settlement: Settlement) -> bool:
-        """Write an outcome; drop the body of what was accepted. False when a later attempt has fenced it off."""
+        """Write an outcome; drop the body of what was accepted, so that nothing of its recipients is left.
+
+        False, and nothing is written, where that attempt is not the intent of a part any more, or never was: where it
+        is settled, or a crash or a later attempt came between. A run writes an outcome a second time where it cannot
+        know whether it did; to be told False the first time ends it.
+        """
         ...
 
     async def resolve(self, index: int, *, accepted: bool) -> int:
-        """Settle the unknown parts of a chunk by hand; return how many records that were."""
+        """Settle the unknown parts of a chunk by hand; return how many records that were, 0 where there are none.
+
+        They become accepted, without a body, or pending. When that was is not noted: ``settled_at`` stays.
+        """
         ...
 
     async def note_end(self, records: int) -> None:
@@ -210,7 +241,7 @@ class Journal(Protocol):
         ...
 
     async def body(self, index: int, start: int) -> bytes | None:
-        """Return the encoded records of a part that was intended and not accepted."""
+        """Return the encoded records of a part that was intended and not accepted; else None."""
         ...
 
     async def close(self) -> None:
@@ -221,9 +252,12 @@ class Journal(Protocol):
 def check_identity(known: Mapping[str, str], asked: Mapping[str, str]) -> dict[str, str]:
     """Return the identity of the journal's run, with what the one that wants to go on adds to it.
 
-    Only a suppression list may be added, as people opt out at any time; to leave it out again would text them. Raises
-    ``JournalError`` naming what differs.
+    ``known`` is empty where no run has used the journal. Only a suppression list may be added, as people opt out at any
+    time; to leave it out again would text them. What is returned is to be kept. Raises ``JournalError`` naming what
+    differs.
     """
+    if not known:
+        return dict(asked)
     added = {name: asked[name] for name in (SUPPRESSION,) if name in asked and name not in known}
     identity = {**known, **added}
     names = sorted(name for name in {*identity, *asked} if identity.get(name) != asked.get(name))

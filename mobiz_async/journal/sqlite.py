@@ -370,7 +370,7 @@ def _check_schema(application: int, version: int) -> None:
 def _begin(db: sqlite3.Connection, identity: Mapping[str, str] | None) -> bool:
     if identity is not None:
         known: dict[str, str] = dict(db.execute("SELECT name, value FROM identity"))
-        agreed = check_identity(known, identity) if known else identity
+        agreed = check_identity(known, identity)
         db.executemany("INSERT OR IGNORE INTO identity VALUES (?, ?)", sorted(agreed.items()))
     crashed = step(ChunkState.INTENDED, Event.CRASH)
     db.execute("UPDATE parts SET state = ? WHERE state = ?", (crashed.value, ChunkState.INTENDED.value))

@@ -72,6 +72,48 @@ async def test_what_may_have_been_sent_is_never_called_not_sent_where_the_journa
     assert (report.accepted, report.not_sent, report.unknown) == books
 
 
+async def test_a_journal_that_raises_what_it_should_not_makes_no_report_less_true() -> None:
+    class Raw(Breaking):
+        def _check(self, what: str) -> None:
+            if what in self.broken:
+                raise ConnectionResetError("the database went away")
+
+    journal = Raw()
+    await left_unknown(journal)
+    journal.broken = frozenset({"recall"})
+
+    async with client_on(Network()) as client:
+        with pytest.raises(JournalError, match="the journal raised ConnectionResetError") as raised:
+            await client.send_bulk("1", rows(40), chunk_size=10, journal=journal)
+
+    report = raised.value.report
+    assert report is not None
+    assert (report.accepted, report.not_sent, report.unknown, report.stopped) == (0, 10, 30, StopReason.JOURNAL)
+
+
+async def test_a_journal_that_somebody_else_has_taken_over_ends_the_run() -> None:
+    """Else the run would call accepted what the journal calls unknown, and the next one might send it again."""
+
+    class Unlocked(MemoryJournal):
+        """Its lock was lost, and somebody else has opened it while the first request was under way."""
+
+        async def settle(self, settlement: Settlement) -> bool:
+            if self._open:
+                self._open = False
+                await self.open(None)
+            return await super().settle(settlement)
+
+    network = Network()
+    async with client_on(network) as client:
+        with pytest.raises(JournalError, match="somebody else") as raised:
+            await client.send_bulk("1", rows(40), chunk_size=10, concurrency=1, journal=Unlocked())
+
+    report = raised.value.report
+    assert report is not None
+    assert (report.accepted, report.not_sent, report.stopped, report.ok) == (10, 30, StopReason.JOURNAL, False)
+    assert network.count == 1
+
+
 async def test_what_a_callback_breaks_off_leaves_the_rest_as_the_journal_has_it() -> None:
     journal = MemoryJournal()
     await left_unknown(journal)

@@ -67,7 +67,7 @@ def test_what_may_have_gone_is_kept_whole_where_somebody_in_it_has_opted_out(sta
 
 
 def test_of_the_other_parts_of_a_chunk_each_has_its_own_fate() -> None:
-    known = [part(0, 2, ChunkState.UNKNOWN), part(2, 3, ChunkState.INTENDED), part(5, 1, ChunkState.ACCEPTED)]
+    known = [part(0, 2, ChunkState.UNKNOWN), part(2, 3, ChunkState.PENDING), part(5, 1, ChunkState.ACCEPTED)]
 
     expected = [
         (0, 2, Fate.SEND_IN_DOUBT),

@@ -98,7 +98,8 @@ def test_of_a_chunk_that_no_run_has_sent_nothing_is_known() -> None:
     ("state", "resend_unknown", "fate"),
     [
         (PENDING, False, Fate.SEND),
-        (ChunkState.INTENDED, False, Fate.SEND),
+        (ChunkState.INTENDED, False, Fate.KEEP),
+        (ChunkState.INTENDED, True, Fate.SEND_IN_DOUBT),
         (ACCEPTED, True, Fate.KEEP),
         (REJECTED, True, Fate.KEEP),
         (UNKNOWN, False, Fate.KEEP),
