@@ -11,6 +11,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
+from mobiz_async.addresses import check_base_url, proxy_of_environment
 from mobiz_async.arguments import (
     Records,
     append_chunker,
@@ -45,7 +46,7 @@ from mobiz_async.options import BulkOptions, BulkSettings
 from mobiz_async.pacing import Lane, Pacer
 from mobiz_async.reports import AppendReceipt, BulkReport, EventHook, TriggerReceipt, TriggerReport
 from mobiz_async.settings import whole
-from mobiz_async.transport import AiohttpTransport, Transport, check_base_url, proxy_of_environment
+from mobiz_async.transport import AiohttpTransport, Transport
 from mobiz_async.unseen import Hidden, hide, unseen
 from mobiz_async.wire import (
     Request,

@@ -8,29 +8,30 @@ How the pieces serve the verdicts:
 * The body goes out through a payload of ours (``upload``), which notes the moment before its first byte is handed over,
   the line between "not sent" and "unknown", and which is stopped when the attempt fails or is cancelled.
 * No redirect is followed: 307 would carry the body and the key wherever ``Location`` points.
+* An answer is taken for that of the request it came after, as HTTP has no other sign. So nothing goes out on a
+  connection that has something on it already, none is used again after an answer that another may follow, and one that
+  says "accepted" before the body was out is none.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import re
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import quote
-from urllib.request import getproxies, proxy_bypass
+from weakref import WeakSet
 
 import aiohttp
 import msgspec
 from yarl import URL
 
-from mobiz_async.errors import ConfigurationError
 from mobiz_async.models import Credentials, Secret, Timeouts
 from mobiz_async.upload import OnStage, Upload
 from mobiz_async.verdicts import Attempt, Failure, Stage
 from mobiz_async.wire import API_KEY_PARAMETER, SUBSCRIPTION_HEADER, Reply, Request
 
-__all__ = ["REPLY_CAP", "AiohttpTransport", "OnStage", "Transport", "check_base_url", "proxy_of_environment"]
+__all__ = ["REPLY_CAP", "AiohttpTransport", "OnStage", "Transport"]
 
 REPLY_CAP = 1 << 20
 """Bytes of a reply that are read, unless it is to a batch of more than a thousand triggers."""
@@ -40,6 +41,9 @@ _REPLY_PER_TRIGGER = 1 << 10
 
 # Idle connections are dropped before common servers drop them: a request that meets a closing connection is unknown.
 _KEEP_ALIVE = 15.0
+_CONNECTIONS_TRIED = 3
+"""For one attempt, where an answer is on them before it was sent. When one is found so, all that are in the pool may
+be; the loop has read from all of them by the next one but one."""
 _HEADERS_KEPT = ("retry-after", "content-type")
 _SHORTEST_SCRUBBED_KEY = 8
 _URLS_KEPT = 256
@@ -55,63 +59,6 @@ class Transport(Protocol):
     async def aclose(self) -> None:
         """Release what is held. Harmless a second time."""
         ...
-
-
-def check_base_url(base_url: str, *, allow_insecure: bool = False) -> URL:
-    """Return ``base_url`` parsed; raise ``ConfigurationError`` unless it is https, or http to this machine."""
-    try:
-        url = URL(base_url)
-    except (ValueError, TypeError):
-        raise _unusable("is not a URL") from None
-    if url.scheme not in ("http", "https") or not url.host:
-        raise _unusable("is not an http(s) URL")
-    if url.user or url.password or url.query_string or url.fragment:
-        raise _unusable("takes no user, password, query or fragment")
-    if url.scheme == "http" and not allow_insecure and not _is_loopback(url.host):
-        raise _unusable(
-            "is plain http, which would show the key and the recipients to the network: use https, "
-            "or set MOBIZ_ALLOW_INSECURE=1"
-        )
-    return url.with_path(url.path.rstrip("/"))
-
-
-def _unusable(what: str) -> ConfigurationError:
-    return ConfigurationError(what, setting="base_url", variable="MOBIZ_BASE_URL")
-
-
-def proxy_of_environment(url: URL) -> URL | None:
-    """Return the proxy for ``url`` by ``HTTPS_PROXY`` and ``NO_PROXY``, or on some systems by their settings.
-
-    None where there is none, and for this machine. Raises ``ConfigurationError`` for what is no address of a proxy.
-    """
-    host = url.host or ""
-    if _is_loopback(host) or proxy_bypass(host):
-        return None
-    proxy = _as_proxy(getproxies().get(url.scheme) or "")  # no name for the text: there may be a password in it
-    if proxy is not None and not proxy.host:
-        variable = f"{url.scheme.upper()}_PROXY"
-        raise ConfigurationError("is not the address of an http(s) proxy", setting="trust_env", variable=variable)
-    return proxy
-
-
-def _as_proxy(text: str) -> URL | None:
-    """Return the address of a proxy; an empty one where it is none, None where there is no text."""
-    if not text:
-        return None
-    try:
-        proxy = URL(text if "://" in text else f"http://{text}")
-    except ValueError:
-        return URL()
-    return proxy if proxy.scheme in ("http", "https") else URL()
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class AttemptError(Exception):
@@ -150,6 +97,24 @@ def _is_cancelled() -> bool:
 def failure_of(error: BaseException) -> Failure:
     """Return our word for a foreign exception. It explains; it proves nothing: the stage does that."""
     return next((failure for kind, failure in FAILURE_OF if isinstance(error, kind)), Failure.OTHER)
+
+
+def _another_may_follow(status: int) -> bool:
+    """Whether who answered may only have given up waiting for somebody else, and pass that one's answer on too."""
+    return status >= 500 or status in (408, 499)  # noqa: PLR2004  HTTP's own numbers read best
+
+
+def _use_no_more(response: aiohttp.ClientResponse, body: Upload) -> None:
+    """Have the connection of ``response`` closed behind it.
+
+    It is called before anybody else has had a turn: a connection whose answer came whole is in the pool already, and
+    nobody has taken it from there.
+    """
+    connection = response.connection
+    if connection is not None and connection.protocol is not None:
+        connection.protocol.force_close()
+    else:
+        body.stop()
 
 
 def _spellings(secret: Secret) -> set[bytes]:
@@ -206,6 +171,8 @@ class AiohttpTransport:
         self._addresses: dict[str, URL] = {}
         self._urls: dict[tuple[str, ...], URL] = {}
         self._under_way: set[Upload] = set()
+        self._used: WeakSet[Any] = WeakSet()
+        """What connections are to aiohttp, of those that a request has gone out on."""
         self._closed = False
 
     def __repr__(self) -> str:
@@ -213,6 +180,13 @@ class AiohttpTransport:
 
     async def post(self, request: Request, on_stage: OnStage) -> Attempt:
         """Make one attempt; see ``Transport.post``."""
+        for _ in range(_CONNECTIONS_TRIED):
+            attempt = await self._post(request, on_stage)
+            if attempt.failure is not Failure.STALE:
+                break
+        return attempt
+
+    async def _post(self, request: Request, on_stage: OnStage) -> Attempt:
         unsent = Failure.CLOSED if self._closed else self._wrong_session()
         if unsent is not None:
             return Attempt(Stage.QUEUED, failure=unsent)
@@ -225,7 +199,7 @@ class AiohttpTransport:
             on_stage(new)
 
         reached(Stage.CONNECTING)
-        body = Upload(request.body, reached, self._stall)
+        body = Upload(request.body, reached, self._stall, self._used)
         self._under_way.add(body)
         reply: Reply | None = None
         failure: Failure | None = None
@@ -238,7 +212,7 @@ class AiohttpTransport:
                 raise_for_status=False,
                 expect100=self._expect_continue,
                 # There is no public way to chain to the session's own.
-                middlewares=(*session._middlewares, partial(self._complete_request, request)),  # noqa: SLF001
+                middlewares=(*session._middlewares, partial(self._complete_request, request, body)),  # noqa: SLF001
             ) as response:
                 reply = await self._read(response, request)
         except asyncio.CancelledError as error:
@@ -253,11 +227,25 @@ class AiohttpTransport:
             failure = failure_of(error)
         finally:
             self._under_way.discard(body)
-        if not body.complete or failure is not None:
-            body.stop()
         if failure is Failure.TIMEOUT and body.stalled:
             failure = Failure.UPLOAD_STALLED
+        failure = self._misplaced(body, reply) or failure
+        if not body.complete or failure is not None:
+            body.stop()
         return Attempt(stage, None if failure is not None else reply, failure)
+
+    def _misplaced(self, body: Upload, reply: Reply | None) -> Failure | None:
+        """Return why there can be no answer to ``body``, or why ``reply`` is none; None where it may be one."""
+        if not body.asked_for:
+            return None  # the session did not ask the network: it has answers of its own, as in a test
+        if body.stale or (reply is not None and self._out_of_turn(body)):
+            return Failure.STALE
+        accepts = reply is not None and reply.status // 100 == 2  # noqa: PLR2004  2xx
+        return Failure.EARLY if accepts and not body.last_begun else None
+
+    def _out_of_turn(self, body: Upload) -> bool:
+        """Whether an answer that came is one to nothing: headers go out with the body, unless that waits for a 100."""
+        return not body.begun and not self._expect_continue
 
     def _lost(self, stage: Stage) -> Failure:
         """Return why a wait of aiohttp's own was cancelled, as its name look-ups are when the session closes."""
@@ -287,15 +275,18 @@ class AiohttpTransport:
         return body if self._quotations is None else self._quotations.sub(b"***", body)
 
     async def _complete_request(
-        self, asked: Request, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+        self, asked: Request, body: Upload, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
         """Add the query and the credentials; let nothing out that shows them."""
         request.url = self._url(asked)
         request.headers[SUBSCRIPTION_HEADER] = self._credentials.subscription_key.reveal()
+        body.asked_for = True
         reply: Reply | None = None
         failure: Failure | None = None
         try:
             response = await handler(request)
+            if self._out_of_turn(body) or _another_may_follow(response.status):
+                _use_no_more(response, body)
             if not self._quotes_us(response):
                 return response
             async with response:

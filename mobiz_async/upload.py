@@ -3,6 +3,8 @@
 * When an upload is given up, its connection is reset, so that what is left of the body in this machine's buffers is
   dropped instead of trickling out after the caller was told. Bytes the peer's side already holds cannot be called back:
   that is why such an attempt is unknown, never "failed".
+* A connection that was used before is looked at first. What came on it while nobody had asked is no answer to this
+  request, and would be taken for one: then nothing goes out on it.
 * Buffers are kept small. TLS would take half a megabyte ahead of the network, and the kernel more: on a slow line most
   of a body would seem to be out at once, and the rest of it to stand still for longer than any timeout.
 """
@@ -11,10 +13,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
 import socket
 import struct
 import sys
 from collections.abc import Callable
+from typing import Any
+from weakref import WeakSet
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
@@ -40,8 +45,10 @@ class Upload(aiohttp.Payload):
 
     _autoclose = True
 
-    def __init__(self, body: Body, on_stage: OnStage, stall: float) -> None:
+    def __init__(self, body: Body, on_stage: OnStage, stall: float, used: WeakSet[Any] | None = None) -> None:
+        """``used`` is what other uploads of the same client went out on; this one adds what it goes out on."""
         super().__init__(b"", content_type="application/json")
+        self._used = used if used is not None else WeakSet()
         self._body = body
         self._size: int = len(body)
         self._on_stage = on_stage
@@ -49,6 +56,13 @@ class Upload(aiohttp.Payload):
         self._stopped = False
         self._transport: asyncio.WriteTransport | None = None
         self.stalled = False
+        self.asked_for = False
+        """Whether the session goes to the network for it."""
+        self.stale = False
+        """Whether the connection was found to have an answer on it."""
+        self.begun = False
+        self.last_begun = False
+        """Whether the last bytes were at least begun to be handed over: before that, nobody can have it all."""
         self.complete = False
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
@@ -58,10 +72,19 @@ class Upload(aiohttp.Payload):
         if self._stopped or self._transport is not None:
             # Over; or a middleware of the session's sends the request again, which only the verdict may decide on.
             raise ConnectionAbortedError("an attempt sends its body once")
+        protocol: Any = getattr(writer, "protocol", None)
+        reused = protocol is not None and protocol in self._used
+        if _answered_already(protocol) or (reused and _has_unread(protocol.transport)):
+            self.stale = True
+            raise ConnectionAbortedError("there is an answer on the connection before anything was asked")
+        if protocol is not None:
+            self._used.add(protocol)
         self._transport = writer.transport
+        self.begun = True
         self._on_stage(Stage.SENDING)
         view = memoryview(self._body)
         if self._size <= _SLICE or self._transport is None:
+            self.last_begun = True
             await writer.write(view)
         else:
             await self._write_slices(writer, view, self._transport)
@@ -77,6 +100,7 @@ class Upload(aiohttp.Payload):
                 watch = _Watch(transport, self._stall, limit)
                 try:
                     for start in range(0, self._size, _SLICE):
+                        self.last_begun = start + _SLICE >= self._size
                         await writer.write(view[start : start + _SLICE])
                         await writer.drain()
                         # A peer that takes all at once would keep this loop from everything else in the process.
@@ -100,6 +124,26 @@ class Upload(aiohttp.Payload):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         with contextlib.suppress(*_CLOSED):
             transport.abort()
+
+
+def _answered_already(protocol: Any) -> bool:
+    """Whether aiohttp has read something from this connection that no request of it waits for."""
+    return bool(getattr(protocol, "should_close", False))
+
+
+def _has_unread(transport: asyncio.BaseTransport | None) -> bool:
+    """Whether the system holds something for us that the event loop has not read, as when it was kept from it.
+
+    That may be an answer, or the end of the connection. Of one that was not used yet it may be the peer's part of TLS.
+    """
+    with contextlib.suppress(*_CLOSED):
+        number = transport.get_extra_info("socket").fileno() if transport is not None else -1
+        if sys.platform == "win32":
+            return bool(select.select([number], [], [], 0)[0])
+        look = select.poll()  # for select() there are numbers that are too high
+        look.register(number, select.POLLIN)
+        return bool(look.poll(0))
+    return True
 
 
 class _Watch:

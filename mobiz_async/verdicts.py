@@ -55,6 +55,8 @@ class Failure(enum.StrEnum):
     TIMEOUT = "no answer within the timeout"
     UPLOAD_STALLED = "the server stopped taking the body"
     DISCONNECTED = "the connection was lost before an answer came"
+    STALE = "the connection had an answer on it before the request was sent"
+    EARLY = "the server said that it accepted what it had not been sent"
     GARBAGE = "the answer was not HTTP"
     TRUNCATED = "the answer broke off"
     CANCELLED = "cancelled by the caller"

@@ -36,6 +36,7 @@ LAYERS = (
     "limits",
     "queueing",
     "pacing",
+    "addresses",
     "upload",
     "transport",
     "journal",
@@ -63,7 +64,7 @@ LAYERS = (
 
 ONLY_IN = {
     "aiohttp": ("upload", "transport", "sandbox", "testing", "cli"),  # its exceptions end in transport
-    "yarl": ("transport", "sandbox", "testing", "cli"),
+    "yarl": ("addresses", "transport", "sandbox", "testing", "cli"),
     "tenacity": ("retrying",),
     "cattrs": ("wire",),
     "cattr": ("wire",),

@@ -8,10 +8,10 @@ from types import MappingProxyType
 
 from yarl import URL
 
+from mobiz_async.addresses import proxy_of_environment
 from mobiz_async.client import DEFAULT_BASE_URL
 from mobiz_async.errors import ConfigurationError, ConnectError, MobizError, SourceError
 from mobiz_async.recipients.files import SourceFileError
-from mobiz_async.transport import proxy_of_environment
 
 __all__ = ["OPTIONS", "words_of"]
 

@@ -22,9 +22,9 @@ async def transport_to() -> AsyncIterator[Callable[..., AiohttpTransport]]:
     """Make transports that are closed when the test is over."""
     made: list[AiohttpTransport] = []
 
-    def make(url: str, *, session: Any = None, **timeouts: float) -> AiohttpTransport:
+    def make(url: str, *, session: Any = None, settings: Any = None, **timeouts: float) -> AiohttpTransport:
         credentials = Credentials(API_KEY, SUBSCRIPTION_KEY)
-        made.append(AiohttpTransport(credentials, URL(url), Timeouts(**timeouts), session))
+        made.append(AiohttpTransport(credentials, URL(url), Timeouts(**timeouts), session, **(settings or {})))
         return made[-1]
 
     yield make

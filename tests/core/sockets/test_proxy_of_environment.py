@@ -11,8 +11,8 @@ from broken import Peer, obliging, serving
 from yarl import URL
 
 from mobiz_async import MobizClient, RetryPolicy
+from mobiz_async.addresses import proxy_of_environment
 from mobiz_async.errors import ConfigurationError, ConnectError
-from mobiz_async.transport import proxy_of_environment
 
 VENDOR = URL("https://mobiz.example/api")
 RECORDS = [{"Number": "27821234567"}]

@@ -15,9 +15,10 @@ from broken import (
 from posting import MIB, Make, append, posted, told
 
 from mobiz_async import ConfigurationError
+from mobiz_async.addresses import check_base_url
 from mobiz_async.models import Outcome, Secret
 from mobiz_async.sandbox import Fault, Faults, Sandbox
-from mobiz_async.transport import REPLY_CAP, check_base_url
+from mobiz_async.transport import REPLY_CAP
 from mobiz_async.verdicts import Stage, Verdict
 from mobiz_async.wire import Operation, trigger_request
 
