@@ -155,6 +155,8 @@ def test_what_a_public_signature_names_is_public() -> None:
     assert hidden == []
 
 
+TESTS = "mobiz_async.testing.journal_contract"
+
 BLOCKED = """
     import sys
 
@@ -169,13 +171,23 @@ BLOCKED = """
 """
 
 
-@pytest.mark.parametrize("name", PUBLIC)
-def test_importing_needs_no_extra(name: str) -> None:
+def imported(name: str) -> subprocess.CompletedProcess[str]:
     program = textwrap.dedent(BLOCKED).format(extras=set(EXTRAS), module=name)
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+@pytest.mark.parametrize("name", sorted({*PUBLIC} - {TESTS}))
+def test_importing_needs_no_extra(name: str) -> None:
+    ran = imported(name)
 
     assert (f"{name}\n", "") == (ran.stdout, ran.stderr)
+
+
+def test_tests_to_derive_from_need_what_runs_them_and_say_so() -> None:
+    ran = imported(TESTS)
+
+    told = ran.stderr.splitlines()[-1]
+    assert told == "ImportError: the tests of a journal need: pip install pytest pytest-asyncio"
 
 
 def test_the_package_says_that_it_is_typed() -> None:

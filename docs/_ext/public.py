@@ -14,6 +14,7 @@ PUBLIC = (
     "mobiz_async.recipients",
     "mobiz_async.sandbox",
     "mobiz_async.testing",
+    "mobiz_async.testing.journal_contract",
 )
 
 

@@ -11,9 +11,14 @@ They cannot show that a write survives a loss of power, nor that a second proces
 know what the journal is kept in.
 """
 
-from mobiz_async.testing.journal_contract.beginnings import Beginnings
-from mobiz_async.testing.journal_contract.chunks import Chunks
-from mobiz_async.testing.journal_contract.records import Records
+try:
+    from mobiz_async.testing.journal_contract.beginnings import Beginnings
+    from mobiz_async.testing.journal_contract.chunks import Chunks
+    from mobiz_async.testing.journal_contract.records import Records
+except ModuleNotFoundError as error:
+    if error.name != "pytest":
+        raise
+    raise ImportError("the tests of a journal need: pip install pytest pytest-asyncio") from None
 
 __all__ = ["JournalContract"]
 
