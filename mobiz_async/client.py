@@ -47,6 +47,7 @@ from mobiz_async.reports import AppendReceipt, BulkReport, EventHook, TriggerRec
 from mobiz_async.settings import whole
 from mobiz_async.transport import AiohttpTransport, Transport, check_base_url, proxy_of_environment
 from mobiz_async.unseen import Hidden, hide, unseen
+from mobiz_async.verdicts import Failure
 from mobiz_async.wire import (
     Request,
     SendTimeFormat,
@@ -196,10 +197,10 @@ class MobizClient:
             when = format_send_time(send_time, self._send_time_format, self._clock.wall())
             return await self._single(trigger_request(key, one_record(held), send_time=when))
 
-    async def _single(self, request: Request, *, cut_short: bool = False) -> TriggerReceipt:
+    async def _single(self, request: Request, *, cut_short: Failure | None = None) -> TriggerReceipt:
         return receipt_of(await self._deliver(request, Lane.SINGLE, cut_short=cut_short), request.records)
 
-    async def _deliver(self, request: Request, lane: Lane, *, cut_short: bool = False) -> Delivery:
+    async def _deliver(self, request: Request, lane: Lane, *, cut_short: Failure | None = None) -> Delivery:
         delivery = await self._deliverer.deliver(request, lane, cut_short=cut_short)
         if delivery.judged.verdict.outcome is not Outcome.ACCEPTED:
             raise delivery.judged.error(request, delivery.attempts)
@@ -272,7 +273,7 @@ class MobizClient:
 
         async def post(batch: list[bytes]) -> TriggerReceipt:
             body = b"[" + b",".join(batch) + b"]"
-            return await self._single(trigger_request(key, body, len(batch)), cut_short=True)
+            return await self._single(trigger_request(key, body, len(batch)), cut_short=Failure.CLOSED)
 
         with self._lifetime.operation():
             coalescer = Coalescer(

@@ -57,7 +57,7 @@ class Failure(enum.StrEnum):
     DISCONNECTED = "the connection was lost before an answer came"
     GARBAGE = "the answer was not HTTP"
     TRUNCATED = "the answer broke off"
-    CANCELLED = "cancelled by the caller"
+    CANCELLED = "it was cancelled"
     DEADLINE = "the deadline passed before it was sent"
     STOPPED = "the run was stopped before it was sent"
     CLOSED = "the client was closed before it was sent"
