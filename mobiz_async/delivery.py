@@ -131,14 +131,17 @@ class Deliverer:
         await self.transport.aclose()
 
     def tell(self, event: AttemptEvent) -> None:
-        """Hand ``event`` to the hooks and the log. A hook that raises is logged, by its class alone, and ignored."""
+        """Hand ``event`` to the hooks and the log. A hook that raises is logged, by its class alone, and ignored.
+
+        A ``CancelledError`` of a hook cancels nobody: nothing is awaited here, so it is of something else.
+        """
         level = level_of(event)
         if _log.isEnabledFor(level):
             _log.log(level, "%s: %s", event.operation, event.verdict, extra={"mobiz": attrs.asdict(event)})
         for hook in self.events:
             try:
                 hook(event)
-            except Exception as error:  # noqa: BLE001  an observer must not change what is observed
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  it must not change what it observes
                 _log.warning("an event hook raised %s", type(error).__name__)
 
 
