@@ -18,6 +18,7 @@ from mobiz_async.arguments import (
     as_secret,
     batch_chunker,
     bulk_chunker,
+    hooks_of,
     intake_of,
     key_of,
     one_record,
@@ -102,11 +103,11 @@ class MobizClient:
         ``transport`` replaces the network altogether.
         ``trust_env`` goes through the proxy of ``HTTPS_PROXY``, if there is one, and heeds ``NO_PROXY``.
         ``concurrency`` bounds bulk requests in flight; ``pace`` says it and more. ``events`` are called with an
-        ``AttemptEvent`` after each attempt. ``expect_continue`` sends a body only after the server's ``100 Continue``,
-        which turns some unknowns into provably not sent, where the server takes part in it.
+        ``AttemptEvent`` after each attempt, and not awaited. ``expect_continue`` sends a body only after the server's
+        ``100 Continue``, which turns some unknowns into provably not sent, where the server takes part in it.
 
-        Raises ``ConfigurationError`` for a missing key, or a ``base_url`` that is neither https nor on this machine,
-        unless ``allow_insecure`` (or ``MOBIZ_ALLOW_INSECURE=1``) asks for it by name.
+        Raises ``ConfigurationError`` for a missing key, an async event hook, or a ``base_url`` that is neither https
+        nor on this machine, unless ``allow_insecure`` (or ``MOBIZ_ALLOW_INSECURE=1``) asks for it by name.
         """
         # As secrets from the start: the frame of a constructor that raises ends up in error reports.
         api_key, subscription_key = as_secret(api_key), as_secret(subscription_key)
@@ -136,7 +137,7 @@ class MobizClient:
         elif session is not None:
             raise ConfigurationError("session and transport exclude each other")
         pacer = Pacer(self._pace, self._clock, longest_pause=retry.max_retry_after)
-        self._deliverer = Deliverer(transport, pacer, retry, self._clock, tuple(events))
+        self._deliverer = Deliverer(transport, pacer, retry, self._clock, hooks_of(events))
         self._lifetime = Lifetime(self._deliverer)
 
     def __repr__(self) -> str:

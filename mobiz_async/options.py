@@ -14,7 +14,7 @@ from mobiz_async.journal import Journal
 from mobiz_async.models import MAX_RECORDS_PER_APPEND, OnInvalid, OnRejected, OnUnknown
 from mobiz_async.recipients.stages import Problem
 from mobiz_async.reports import Stats
-from mobiz_async.settings import above, number, whole
+from mobiz_async.settings import above, check_callback, number, whole
 
 __all__ = ["BulkOptions", "BulkSettings"]
 
@@ -39,6 +39,11 @@ def _on_rejected(value: OnRejected | str) -> OnRejected:
 
 def _on_invalid(value: OnInvalid | str) -> OnInvalid:
     return _chosen("on_invalid", OnInvalid, value)
+
+
+def _callback(options: BulkOptions, field: attrs.Attribute[Any], value: object) -> None:
+    del options
+    check_callback(field.name, value)
 
 
 def _no_text(options: BulkOptions, field: attrs.Attribute[Any], value: object) -> None:
@@ -115,9 +120,9 @@ class BulkOptions:
     """Send no faster than this, on average over a few chunks."""
     deadline: float | None = attrs.field(default=None, validator=optional(above(0)))
     """Seconds after which nothing new is started. None: an outage is waited out, however long."""
-    progress: Callable[[Stats], None] | None = None
+    progress: Callable[[Stats], None] | None = attrs.field(default=None, validator=optional(_callback))
     """Called with the live counts after each chunk."""
-    on_skipped: Callable[[Problem], None] | None = None
+    on_skipped: Callable[[Problem], None] | None = attrs.field(default=None, validator=optional(_callback))
     """Called with each record that is skipped; the only place where its content is handed out."""
     failures_kept: int = attrs.field(default=100, validator=whole(1))
     """How many of the first, and of the last, failed chunks the report holds."""

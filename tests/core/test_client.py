@@ -363,6 +363,13 @@ async def test_an_event_hook_that_raises_changes_nothing(error: type, caplog: py
     assert [record.getMessage() for record in caplog.records] == [f"an event hook raised {error.__name__}"] * 3
 
 
+async def test_a_hook_that_nobody_would_await_is_refused_as_it_is_handed_in() -> None:
+    async def hook(event: Any) -> None: ...
+
+    with pytest.raises(ConfigurationError, match="events takes plain functions"):
+        client_on(Network(), events=[print, hook])
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 async def test_what_ends_the_program_is_not_held_back_by_a_hook(error: type[BaseException]) -> None:
     def hook(event: Any) -> None:
