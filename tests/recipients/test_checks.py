@@ -2,12 +2,14 @@
 
 import random
 from decimal import Decimal
+from numbers import Integral
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mobiz_async.errors import ConfigurationError, Reason
+from mobiz_async.options import BulkOptions
 from mobiz_async.recipients import phones
 from mobiz_async.recipients.dedupe import dedupe_stage, load_suppression, suppression_stage
 from mobiz_async.recipients.definition import definition_stage
@@ -345,6 +347,74 @@ def test_a_text_that_is_no_number_is_compared_exactly_where_the_list_comes_from_
     stage = suppression_stage("Number", ["447911123456", " 082 "], normalized=True)
     staged = stage(numbers(["447911123456", "082", "0820"]), range(1, 4))
     assert found(staged) == {1: ("Number", Reason.SUPPRESSED), 2: ("Number", Reason.SUPPRESSED)}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ("27821234567",),
+        ["27821234567"],
+        frozenset(["27821234567"]),
+        {"Number": "27821234567"},
+        b"27821234567",
+        True,
+        27821234567.5,
+        float("inf"),
+        Decimal("1.5"),
+        Decimal("sNaN"),
+        object(),
+    ],
+    ids=repr,
+)
+def test_what_can_be_no_number_is_refused_by_its_place_and_not_shown(value):
+    """A row of a database is like no number, so everybody in the list would be texted."""
+    with pytest.raises(ConfigurationError) as caught:
+        suppression_stage("Number", iter(["27711234567", None, value, object()]))
+    said = "suppress is numbers, and value 3 is neither text nor a whole number: of rows, pass what is in them"
+    assert (caught.value.setting, str(caught.value)) == ("suppress", said)
+
+
+@pytest.mark.parametrize("empty", [None, float("nan"), "", " "], ids=repr)
+def test_an_empty_cell_among_opted_out_numbers_is_passed_over(empty):
+    stage = suppression_stage("Number", [empty, "27821234567"])
+    staged = stage(numbers(["27821234567", "None", "nan", "27711234567"]), range(1, 5))
+    assert found(staged) == {1: ("Number", Reason.SUPPRESSED)}
+
+
+@Integral.register
+class Int64:
+    """As numpy's are: whole numbers, and not of Python's own class."""
+
+    def __str__(self):
+        return "27821234567"
+
+
+@pytest.mark.parametrize(
+    "whole", [27821234567, 27821234567.0, Decimal(27821234567), Decimal("2.7821234567E+10"), Int64()]
+)
+def test_a_whole_number_of_any_kind_may_be_on_the_list(whole):
+    assert set(found(suppression_stage("Number", [whole])(numbers(["27821234567"]), range(1, 2)))) == {1}
+
+
+class Table:
+    """As data frames are: their names are those of columns."""
+
+    def keys(self):
+        return ["Number"]
+
+    def __getitem__(self, name):
+        return ["27821234567"]
+
+    def __iter__(self):
+        return iter(self.keys())
+
+
+@pytest.mark.parametrize("given", ["27821234567", b"27821234567", {"27821234567": "May"}, Table()], ids=type)
+def test_what_is_not_several_numbers_is_no_suppression_list(given):
+    for refuses in (lambda: suppression_stage("Number", given), lambda: BulkOptions(suppress=given)):
+        with pytest.raises(ConfigurationError, match=r"^suppress is numbers, and not ") as caught:
+            refuses()
+        assert "2782" not in str(caught.value)
 
 
 def test_an_empty_suppression_list_suppresses_nobody(tmp_path):
