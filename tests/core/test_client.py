@@ -176,6 +176,17 @@ def test_use_from_another_loop_is_a_clear_error() -> None:
     asyncio.run(client.aclose())
 
 
+@pytest.mark.parametrize("call", [*CALLS, "aclose", "__aenter__"])
+def test_use_without_asyncio_is_a_clear_error(call: str) -> None:
+    """Such as under trio, which runs a coroutine as this test does: by ``send``."""
+    client = client_on(Network())
+    begun = CALLS[call](client) if call in CALLS else getattr(client, call)()
+
+    with pytest.raises(RuntimeError, match="runs on asyncio") as caught:
+        begun.send(None)
+    assert caught.value.__suppress_context__
+
+
 async def test_closing_from_another_loop_is_a_clear_error_and_leaves_the_client_open(
     sandbox: Sandbox, client_of: Make
 ) -> None:
