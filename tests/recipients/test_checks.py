@@ -205,6 +205,13 @@ def test_values_are_compared_exactly():
         assert len(kept(dedupe_stage(), values, size)) == 12
 
 
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_digits_of_another_script_are_another_value_as_long_as_nothing_normalises_them(size):
+    ascii_digits, fullwidth = "27821234567", "".join(chr(ord(digit) + 0xFEE0) for digit in "27821234567")
+    assert kept(dedupe_stage(), [ascii_digits, fullwidth] * 2, size) == [ascii_digits, fullwidth]
+    assert kept(dedupe_stage(), [fullwidth, fullwidth, ascii_digits], size) == [fullwidth, ascii_digits]
+
+
 def test_records_without_the_field_pass():
     assert len(dedupe_stage("Email")(numbers(["1", "1"]), range(1, 3)).records) == 2
 
@@ -421,6 +428,32 @@ def test_an_empty_suppression_list_suppresses_nobody(tmp_path):
     path = tmp_path / "out.csv"
     path.write_text("")
     assert load_suppression(path) == frozenset()
+
+
+@pytest.mark.parametrize("first", ["opted out 2024", "a1 b2 c3 d4"])
+def test_a_first_line_with_letters_and_fewer_than_five_digits_is_a_heading(first, tmp_path):
+    path = tmp_path / "out.txt"
+    path.write_text(f"{first}\n0821234567\n")
+    assert load_suppression(path) == {"27821234567"}
+
+
+@pytest.mark.parametrize("first", ["opted out 20245", "a1 b2 c3 d4 e5", "2024"])
+def test_a_first_line_with_five_digits_or_no_letter_is_a_number_however_bad(first, tmp_path):
+    path = tmp_path / "out.txt"
+    path.write_text(f"{first}\n0821234567\n")
+    with pytest.raises(SourceFileError) as caught:
+        load_suppression(path)
+    assert caught.value.row == 1
+
+
+def test_a_column_that_the_suppression_file_has_not_is_told_with_the_files_name(tmp_path):
+    """The recipients' file has columns too, and may have been asked for one in the same call."""
+    path = tmp_path / "out.csv"
+    path.write_text("cell,when\n0821234567,May\n")
+    with pytest.raises(ConfigurationError) as caught:
+        load_suppression(path, column="nope")
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "cell, when" in str(caught.value)
 
 
 def test_a_table_of_several_columns_asks_which_one(tmp_path):
