@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,8 @@ from mobiz_async.recipients.intake import Intake
 from mobiz_async.recipients.shape import shape_stage
 from mobiz_async.recipients.sources import Recipients
 from mobiz_async.recipients.stages import Problem
+from mobiz_async.reports import EventHook
+from mobiz_async.settings import check_callback
 from mobiz_async.unseen import Hidden, hide, unseen
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "as_secret",
     "batch_chunker",
     "bulk_chunker",
+    "hooks_of",
     "intake_of",
     "key_of",
     "one_record",
@@ -48,6 +51,14 @@ def key_of(name: str, given: Secret | None, variable: str) -> Secret:
     if not found.reveal().isprintable() or found.reveal() != found.reveal().strip():
         raise ConfigurationError("has white space around it or a line break in it", setting=name, variable=variable)
     return found
+
+
+def hooks_of(events: Iterable[EventHook]) -> Sequence[EventHook]:
+    """Return the event hooks; raise ``ConfigurationError`` for one that nobody could just call."""
+    hooks = tuple(events)
+    for hook in hooks:
+        check_callback("events", hook)
+    return hooks
 
 
 def as_list(contacts: DataList | str | int) -> DataList:

@@ -2,6 +2,10 @@
 
 One failed batch hides no other batch's ids. What would become of every other batch as well ends the run, as it ends a
 bulk run: see ``stopping``. There is no journal, so the report is all that tells what went: what ends a run carries it.
+
+A task of the run that is cancelled by anybody but the run ends it as cancelled, and so does a transport whose own
+waiting was cancelled: a task group takes no notice of either, and a batch that nobody notes down would be one that
+nobody knows about.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from mobiz_async.pacing import Lane
 from mobiz_async.reports import BatchOutcome, TriggerReceipt, TriggerReport
 from mobiz_async.stopping import stop_reason
 from mobiz_async.unseen import theirs
+from mobiz_async.verdicts import Failure
 from mobiz_async.wire import trigger_request
 
 __all__ = ["TriggerRun", "receipt_of"]
@@ -51,7 +56,8 @@ class TriggerRun:
         self._halt = asyncio.Event()
         self._stopped: StopReason | None = None
         self._error: Exception | None = None
-        self._in_hand: Chunk | None = None
+        self._unsettled: dict[int, tuple[Chunk, Outcome]] = {}
+        """Batches that were read and not noted yet, by index, and what is proven of each should its task just end."""
         self._outcomes: list[BatchOutcome] = []
         self._requests = 0
 
@@ -73,14 +79,16 @@ class TriggerRun:
         try:
             with self._deliverer.pacer.allowing(self._concurrency):
                 async with asyncio.TaskGroup() as group:
-                    reader = group.create_task(self._read(group))
-                    watch = group.create_task(self._halted(reader))
+                    reader = group.create_task(self._read(group), name="mobiz_async.reader")
+                    watch = group.create_task(self._halt.wait())
+                    watch.add_done_callback(lambda _: reader.cancel())  # it may wait for the source, for however long
+                    reader.add_done_callback(self._look_at)
                     reader.add_done_callback(lambda _: watch.cancel())
         finally:
             await self._chunker.aclose()
         self._error = self._error or self._chunker.error  # it may have been raised by the source's end
-        if self._in_hand is not None:
-            self._note(self._in_hand, Outcome.NOT_SENT)
+        for batch, outcome in list(self._unsettled.values()):
+            self._note(batch, outcome)
         self._outcomes.sort(key=lambda outcome: outcome.index)
         elapsed = self._deliverer.clock.monotonic() - started
         report = TriggerReport(tuple(self._outcomes), self._requests, elapsed, self._stopped)
@@ -89,19 +97,23 @@ class TriggerRun:
             raise self._error
         return report
 
-    async def _halted(self, reader: asyncio.Task[None]) -> None:
-        await self._halt.wait()
-        reader.cancel()  # the source may be waiting for something, for however long
+    def _look_at(self, done: asyncio.Task[None]) -> None:
+        if done.cancelled():
+            self._stop(StopReason.CANCELLED)  # unless it was halted, which is why by then
+
+    def _sent(self, done: asyncio.Task[None]) -> None:
+        self._slots.release()  # here, as a task that is cancelled before its first step runs no line of its own
+        self._look_at(done)
 
     async def _read(self, group: asyncio.TaskGroup) -> None:
         try:
             while not self._halt.is_set() and (batch := await self._chunker.next()) is not None:
-                self._in_hand = batch
+                self._unsettled[batch.index] = batch, Outcome.NOT_SENT
                 await self._slots.acquire()
                 if self._halt.is_set():
                     return
-                self._in_hand = None
-                task = group.create_task(self._send(batch))
+                task = group.create_task(self._send(batch), name="mobiz_async.worker")
+                task.add_done_callback(self._sent)
                 if batch.index == 0:
                     await asyncio.wait([task])
         except InvalidRecordError as error:
@@ -121,19 +133,21 @@ class TriggerRun:
         self._stop(StopReason.ERROR)
 
     async def _send(self, batch: Chunk) -> None:
+        self._unsettled[batch.index] = batch, Outcome.UNKNOWN
         try:
             await self._deliver(batch)
         except Exception as error:  # noqa: BLE001  it is raised when the run is over
-            self._note(batch, Outcome.UNKNOWN)
             self._fail(error)
-        finally:
-            self._slots.release()
 
     async def _deliver(self, batch: Chunk) -> None:
         request = trigger_request(self._trigger_key, batch.body, batch.count, self._send_time)
-        delivery = await self._deliverer.deliver(request, Lane.BULK, halt=self._halt, patient=True)
+        delivery = await self._deliverer.deliver(
+            request, Lane.BULK, halt=self._halt, patient=True, cut_short=Failure.CANCELLED
+        )
         judged = delivery.judged
         self._requests += delivery.attempts
+        if delivery.cut_short:
+            self._stop(StopReason.CANCELLED)
         reason = stop_reason(judged, self._deliverer.policy.max_retry_after)
         if reason is not None:
             self._stop(reason)
@@ -152,6 +166,7 @@ class TriggerRun:
         receipt: TriggerReceipt | None = None,
         error: RequestError | None = None,
     ) -> None:
+        del self._unsettled[batch.index]
         self._outcomes.append(
             BatchOutcome(batch.index, batch.first_record, batch.count, outcome, attempts, receipt, error)
         )

@@ -19,6 +19,7 @@ from mobiz_async.arguments import (
     as_secret,
     batch_chunker,
     bulk_chunker,
+    hooks_of,
     intake_of,
     key_of,
     one_record,
@@ -48,6 +49,7 @@ from mobiz_async.reports import AppendReceipt, BulkReport, EventHook, TriggerRec
 from mobiz_async.settings import whole
 from mobiz_async.transport import AiohttpTransport, Transport
 from mobiz_async.unseen import Hidden, hide, unseen
+from mobiz_async.verdicts import Failure
 from mobiz_async.wire import (
     Request,
     SendTimeFormat,
@@ -102,11 +104,11 @@ class MobizClient:
         ``transport`` replaces the network altogether.
         ``trust_env`` goes through the proxy of ``HTTPS_PROXY``, if there is one, and heeds ``NO_PROXY``.
         ``concurrency`` bounds bulk requests in flight; ``pace`` says it and more. ``events`` are called with an
-        ``AttemptEvent`` after each attempt. ``expect_continue`` sends a body only after the server's ``100 Continue``,
-        which turns some unknowns into provably not sent, where the server takes part in it.
+        ``AttemptEvent`` after each attempt, and not awaited. ``expect_continue`` sends a body only after the server's
+        ``100 Continue``, which turns some unknowns into provably not sent, where the server takes part in it.
 
-        Raises ``ConfigurationError`` for a missing key, or a ``base_url`` that is neither https nor on this machine,
-        unless ``allow_insecure`` (or ``MOBIZ_ALLOW_INSECURE=1``) asks for it by name.
+        Raises ``ConfigurationError`` for a missing key, an async event hook, or a ``base_url`` that is neither https
+        nor on this machine, unless ``allow_insecure`` (or ``MOBIZ_ALLOW_INSECURE=1``) asks for it by name.
         """
         # As secrets from the start: the frame of a constructor that raises ends up in error reports.
         api_key, subscription_key = as_secret(api_key), as_secret(subscription_key)
@@ -136,7 +138,7 @@ class MobizClient:
         elif session is not None:
             raise ConfigurationError("session and transport exclude each other")
         pacer = Pacer(self._pace, self._clock, longest_pause=retry.max_retry_after)
-        self._deliverer = Deliverer(transport, pacer, retry, self._clock, tuple(events))
+        self._deliverer = Deliverer(transport, pacer, retry, self._clock, hooks_of(events))
         self._lifetime = Lifetime(self._deliverer)
 
     def __repr__(self) -> str:
@@ -197,10 +199,10 @@ class MobizClient:
             when = format_send_time(send_time, self._send_time_format, self._clock.wall())
             return await self._single(trigger_request(key, one_record(held), send_time=when))
 
-    async def _single(self, request: Request, *, cut_short: bool = False) -> TriggerReceipt:
+    async def _single(self, request: Request, *, cut_short: Failure | None = None) -> TriggerReceipt:
         return receipt_of(await self._deliver(request, Lane.SINGLE, cut_short=cut_short), request.records)
 
-    async def _deliver(self, request: Request, lane: Lane, *, cut_short: bool = False) -> Delivery:
+    async def _deliver(self, request: Request, lane: Lane, *, cut_short: Failure | None = None) -> Delivery:
         delivery = await self._deliverer.deliver(request, lane, cut_short=cut_short)
         if delivery.judged.verdict.outcome is not Outcome.ACCEPTED:
             raise delivery.judged.error(request, delivery.attempts)
@@ -273,7 +275,7 @@ class MobizClient:
 
         async def post(batch: list[bytes]) -> TriggerReceipt:
             body = b"[" + b",".join(batch) + b"]"
-            return await self._single(trigger_request(key, body, len(batch)), cut_short=True)
+            return await self._single(trigger_request(key, body, len(batch)), cut_short=Failure.CLOSED)
 
         with self._lifetime.operation():
             coalescer = Coalescer(

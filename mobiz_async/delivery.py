@@ -37,6 +37,8 @@ class Delivery:
 
     judged: Judged
     attempts: int
+    cut_short: bool = False
+    """Whether it was cancelled, and this is what was proven by then."""
 
 
 async def _nothing() -> None:
@@ -93,15 +95,15 @@ class Deliverer:
         halt: asyncio.Event | None = None,
         resend_unknown: bool = False,
         patient: bool = False,
-        cut_short: bool = False,
+        cut_short: Failure | None = None,
     ) -> Delivery:
         """Send ``request`` until there is nothing more to gain by sending it.
 
         Once ``halt`` is set, or the deliverer closed, no further attempt begins. ``deadline`` is in the clock's
         monotonic seconds. ``patient``: attempts that were probes of an open breaker do not count against
         ``max_attempts`` once the server was reached, so that an outage is waited out. ``cut_short``: being cancelled
-        ends it with what is proven by then, for a task that others wait for. Raises what the hooks raise, and else
-        ``CancelledError``; the rest is a verdict.
+        ends it with what is proven by then, for a task that others wait for, and this is said to be why. Raises what
+        the hooks raise, and else ``CancelledError``; the rest is a verdict.
         """
         course = _Course(
             self,
@@ -116,10 +118,10 @@ class Deliverer:
         try:
             judged, _ = await repeat(course.attempt, _decided, course.sleep)
         except asyncio.CancelledError as cancelled:
-            known = course.cancelled(cancelled, Failure.CLOSED if cut_short else Failure.CANCELLED)
-            if known is None or not cut_short:
+            known = course.cancelled(cancelled, cut_short or Failure.CANCELLED)
+            if known is None or cut_short is None:
                 raise
-            judged = known
+            return Delivery(known, course.posts, cut_short=True)
         return Delivery(judged, course.posts)
 
     async def aclose(self) -> None:
@@ -129,14 +131,17 @@ class Deliverer:
         await self.transport.aclose()
 
     def tell(self, event: AttemptEvent) -> None:
-        """Hand ``event`` to the hooks and the log. A hook that raises is logged, by its class alone, and ignored."""
+        """Hand ``event`` to the hooks and the log. A hook that raises is logged, by its class alone, and ignored.
+
+        A ``CancelledError`` of a hook cancels nobody: nothing is awaited here, so it is of something else.
+        """
         level = level_of(event)
         if _log.isEnabledFor(level):
             _log.log(level, "%s: %s", event.operation, event.verdict, extra={"mobiz": attrs.asdict(event)})
         for hook in self.events:
             try:
                 hook(event)
-            except Exception as error:  # noqa: BLE001  an observer must not change what is observed
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  it must not change what it observes
                 _log.warning("an event hook raised %s", type(error).__name__)
 
 

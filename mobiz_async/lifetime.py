@@ -43,12 +43,12 @@ class Lifetime:
         return self._loop is not None
 
     def check(self) -> None:
-        """Raise ``RuntimeError`` where nothing may begin: a closed client or session, or another loop or process."""
+        """Raise ``RuntimeError`` where nothing may begin: a closed client or session, another process or loop."""
         if self.closing:
             raise RuntimeError("this client is closed")
         if self._process != os.getpid():
             raise RuntimeError("this client was made in another process: make one in each process, after the fork")
-        loop = asyncio.get_running_loop()
+        loop = _running_loop()
         if self._loop is not None and self._loop is not loop:
             raise RuntimeError("this client is used from another event loop than before: make one for each loop")
         transport = self._deliverer.transport
@@ -82,7 +82,7 @@ class Lifetime:
 
         Raises ``RuntimeError`` in another event loop than the client's, unless that one is closed.
         """
-        loop = asyncio.get_running_loop()
+        loop = _running_loop()
         if self._loop not in (None, loop) and not self._loop.is_closed():
             raise RuntimeError("this client is closed from another event loop than it is used in: close it there")
         self.closing = True
@@ -101,3 +101,10 @@ class Lifetime:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._idle.wait()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError("mobiz_async runs on asyncio, and no event loop of asyncio is running here") from None

@@ -55,8 +55,9 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> None:
     """Attach a handler for standard error to the logger ``mobiz_async`` when ``MOBIZ_LOG`` is ``debug`` or ``info``.
 
     ``debug`` shows every attempt, ``info`` those that were not accepted. It does so once, whoever calls it how often;
-    the handlers that a program sets up itself are left alone, and get the same records through the root logger. Raises
-    ``ConfigurationError`` for any other value.
+    the handlers that a program sets up itself are left alone, and get the same records through the root logger. Loggers
+    that ``logging.config`` has disabled, as it does by default with those that were there before, are enabled again.
+    Raises ``ConfigurationError`` for any other value.
     """
     asked = environment.get("MOBIZ_LOG")
     if not asked:
@@ -64,6 +65,9 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> None:
     level = _LEVELS.get(asked.strip().lower())
     if level is None:
         raise ConfigurationError("MOBIZ_LOG is debug or info")
+    for name, known in list(logging.Logger.manager.loggerDict.items()):
+        if isinstance(known, logging.Logger) and f"{name}.".startswith("mobiz_async."):
+            known.disabled = False
     logger = logging.getLogger("mobiz_async")
     if any(handler.name == _NAME for handler in logger.handlers):
         return

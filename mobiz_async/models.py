@@ -63,6 +63,12 @@ class Secret:
     def __hash__(self) -> int:
         return hash((Secret, self._text))
 
+    def __copy__(self) -> Secret:
+        return self  # it never changes, and a copy stays in this process, as a pickle may not
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Secret:
+        return self
+
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError("a Secret cannot be pickled")
 

@@ -12,9 +12,10 @@ from mobiz_async.chunking import MAX_CHUNK_BYTES
 from mobiz_async.errors import ConfigurationError
 from mobiz_async.journal import Journal
 from mobiz_async.models import MAX_RECORDS_PER_APPEND, OnInvalid, OnRejected, OnUnknown
+from mobiz_async.recipients.dedupe import check_several
 from mobiz_async.recipients.stages import Problem
 from mobiz_async.reports import Stats
-from mobiz_async.settings import above, number, whole
+from mobiz_async.settings import above, check_callback, number, whole
 
 __all__ = ["BulkOptions", "BulkSettings"]
 
@@ -41,12 +42,14 @@ def _on_invalid(value: OnInvalid | str) -> OnInvalid:
     return _chosen("on_invalid", OnInvalid, value)
 
 
-def _no_text(options: BulkOptions, field: attrs.Attribute[Any], value: object) -> None:
+def _callback(options: BulkOptions, field: attrs.Attribute[Any], value: object) -> None:
     del options
-    if isinstance(value, (str, bytes)):  # a number or the name of a file, of which the single characters would be taken
-        raise ConfigurationError(
-            "is numbers, and not one text: pass several, or what load_suppression reads from a file", setting=field.name
-        )
+    check_callback(field.name, value)
+
+
+def _several_numbers(options: BulkOptions, field: attrs.Attribute[Any], value: object) -> None:
+    del options, field
+    check_several(value)  # None passes; attrs' own "optional" would be a frame in which the numbers show
 
 
 class BulkSettings(TypedDict, total=False):
@@ -105,8 +108,8 @@ class BulkOptions:
     """Bring numbers to the API's form, reading national ones as of this region ("ZA"). None: they go as they are."""
     mobile_only: bool = False
     """With ``region``: a number that is not a mobile one is invalid."""
-    suppress: Iterable[str] | None = attrs.field(default=None, repr=False, validator=_no_text)
-    """Numbers that are not to be texted; they are skipped."""
+    suppress: Iterable[str] | None = attrs.field(default=None, repr=False, validator=_several_numbers)
+    """Numbers that are not to be texted, as text or whole numbers (None is left out); they are skipped."""
     dedupe: str | None = None
     """A field, such as "Number": of records that agree in it, only the first goes."""
     max_failure_rate: float | None = attrs.field(default=None, validator=optional(number(0, 1)))
@@ -115,9 +118,9 @@ class BulkOptions:
     """Send no faster than this, on average over a few chunks."""
     deadline: float | None = attrs.field(default=None, validator=optional(above(0)))
     """Seconds after which nothing new is started. None: an outage is waited out, however long."""
-    progress: Callable[[Stats], None] | None = None
+    progress: Callable[[Stats], None] | None = attrs.field(default=None, validator=optional(_callback))
     """Called with the live counts after each chunk."""
-    on_skipped: Callable[[Problem], None] | None = None
+    on_skipped: Callable[[Problem], None] | None = attrs.field(default=None, validator=optional(_callback))
     """Called with each record that is skipped; the only place where its content is handed out."""
     failures_kept: int = attrs.field(default=100, validator=whole(1))
     """How many of the first, and of the last, failed chunks the report holds."""

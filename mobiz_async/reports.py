@@ -100,7 +100,8 @@ class ChunkOutcome:
     """What became of one chunk of a bulk run.
 
     ``first_record`` counts from 1 in the order of the source; ``count`` is the number of records in the chunk, which
-    may have gaps where records were skipped. ``status`` is the last HTTP status, ``error`` what became of it.
+    may have gaps where records were skipped. ``status`` is the last HTTP status, ``error`` what became of it;
+    outcomes and reports are compared without their errors, as no two exceptions are equal.
     """
 
     index: int
@@ -109,7 +110,7 @@ class ChunkOutcome:
     outcome: Outcome
     attempts: int = 0
     status: int | None = None
-    error: RequestError | None = None
+    error: RequestError | None = attrs.field(default=None, eq=False)
     resumed: bool = False
     """Taken from the journal of an earlier run; not sent by this one."""
     pending: bool = False
@@ -228,7 +229,7 @@ class BatchOutcome:
     outcome: Outcome
     attempts: int = 0
     receipt: TriggerReceipt | None = None
-    error: RequestError | None = None
+    error: RequestError | None = attrs.field(default=None, eq=False)
 
 
 @attrs.frozen

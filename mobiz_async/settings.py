@@ -1,7 +1,9 @@
-"""What the numbers in settings may be: checked as they are set, and a wrong one is told by the setting's name."""
+"""What numbers and callbacks in settings may be: checked as they are set; a wrong one is told by the setting's name."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 from numbers import Integral, Real
 from typing import Any
@@ -10,7 +12,7 @@ import attrs
 
 from mobiz_async.errors import ConfigurationError
 
-__all__ = ["Allowed", "above", "number", "whole"]
+__all__ = ["Allowed", "above", "check_callback", "number", "whole"]
 
 
 @attrs.frozen
@@ -64,3 +66,19 @@ def number(least: float = 0, most: float = math.inf) -> Allowed:
 def above(least: float, below: float = math.inf) -> Allowed:
     """Return the numbers above ``least`` and below ``below``; infinity is one of them where there is no ``below``."""
     return Allowed(least, below, open=True)
+
+
+def check_callback(setting: str, value: object) -> None:
+    """Raise ``ConfigurationError`` where ``value`` cannot be called, or is async: nobody would await what it returns.
+
+    A plain function that returns an awaitable is not known by its looks.
+    """
+    while isinstance(value, functools.partial):
+        value = value.func
+    whatever_runs = (value, getattr(type(value), "__call__", None))  # noqa: B004  to look at it, not whether it is there
+    if not callable(value) or any(map(_is_async, whatever_runs)):
+        raise ConfigurationError("takes plain functions: they are called, and never awaited", setting=setting)
+
+
+def _is_async(function: object) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)

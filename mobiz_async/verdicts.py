@@ -59,7 +59,7 @@ class Failure(enum.StrEnum):
     EARLY = "the server said that it accepted what it had not been sent"
     GARBAGE = "the answer was not HTTP"
     TRUNCATED = "the answer broke off"
-    CANCELLED = "cancelled by the caller"
+    CANCELLED = "it was cancelled"
     DEADLINE = "the deadline passed before it was sent"
     STOPPED = "the run was stopped before it was sent"
     CLOSED = "the client was closed before it was sent"

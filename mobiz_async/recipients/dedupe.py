@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from decimal import Decimal
 from io import BytesIO
+from math import isnan
+from numbers import Integral
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -18,10 +21,11 @@ from typing import Any
 from mobiz_async.errors import ConfigurationError, Reason
 from mobiz_async.recipients import phones
 from mobiz_async.recipients.columns import NO_HEADER, looks_like_data, named
+from mobiz_async.recipients.keyed import is_one_record
 from mobiz_async.recipients.sources import Recipients, SourceFileError, open_recipients
 from mobiz_async.recipients.stages import BadRecord, Problem, Stage, Staged, only_good
 
-__all__ = ["dedupe_stage", "load_suppression", "suppression_stage"]
+__all__ = ["check_several", "dedupe_stage", "load_suppression", "suppression_stage"]
 
 _DIGITS = 18
 """Digits of a number at most that is kept as an integer: 18 always fit into 63 bits."""
@@ -165,11 +169,13 @@ def suppression_stage(
     ``numbers`` are brought into the API's form by ``normalize`` first (None: they are compared as they are), and so are
     the records' own, unless ``normalized`` says that they went through ``normalize_stage`` already. A text that is no
     number (to ``normalize``: one of another country in the API's form, say, or a name) is compared exactly as it is,
-    without blanks around; it is not refused, as ``load_suppression`` refuses it in a file. The list is held in memory,
-    at about 100 bytes a number.
+    without blanks around; it is not refused, as ``load_suppression`` refuses it in a file. None and NaN, which
+    databases and tables have for empty cells, are left out. The list is held in memory, at about 100 bytes a number.
 
-    Raises ``ConfigurationError`` where ``normalize`` does for one of ``numbers``. A record for which it does is held
-    back (``NEEDS_PHONES``): nobody can say whether its number is on the list.
+    Raises ``ConfigurationError`` where ``normalize`` does for one of ``numbers``, and where one is neither text nor a
+    whole number (a row of a database, say) or all of them are one text, mapping or table: nothing of the sort is like
+    any number, so that everybody in it would be texted. A record for which ``normalize`` raises it is held back
+    (``NEEDS_PHONES``): nobody can say whether its number is on the list.
     """
     return _Suppress(field, numbers, normalize, normalized=normalized or normalize is None)
 
@@ -182,7 +188,8 @@ class _Suppress:
         self._column_of = itemgetter(field)
         self._normalize = normalize
         self._normalized = normalized
-        self._suppressed = frozenset(map(self._form, numbers))
+        check_several(numbers)
+        self._suppressed = frozenset(map(self._form, _told_apart(numbers)))
 
     def _form(self, value: Any) -> str:
         try:
@@ -216,6 +223,40 @@ class _Suppress:
         except ConfigurationError:
             return self._field, Reason.NEEDS_PHONES
         return None
+
+
+def check_several(numbers: object) -> None:
+    """Raise ``ConfigurationError`` for what has characters, keys or the names of columns to iterate, and no numbers."""
+    if isinstance(numbers, (str, bytes, bytearray)):  # a number, or the name of a file
+        what = "is numbers, and not one text: pass several, or what load_suppression reads from a file"
+    elif is_one_record(numbers):
+        what = "is numbers, and not a mapping or a table: pass its keys, or one column of it"
+    else:
+        return
+    raise ConfigurationError(what, setting="suppress")
+
+
+def _told_apart(numbers: Iterable[Any]) -> Iterator[Any]:
+    """Yield the numbers that are there, and raise ``ConfigurationError`` at what can be none."""
+    for place, value in enumerate(numbers, start=1):
+        if isinstance(value, str) or _is_whole(value):
+            yield value
+        elif value is not None and not (isinstance(value, float) and isnan(value)):
+            what = f"is numbers, and value {place:,} is neither text nor a whole number: of rows, pass what is in them"
+            raise ConfigurationError(what, setting="suppress")
+
+
+def _is_whole(value: object) -> bool:
+    match value:
+        case bool():
+            return False
+        case Integral():  # those of numpy too
+            return True
+        case float():
+            return value.is_integer()
+        case Decimal():
+            return value.is_finite() and value == value.to_integral_value()
+    return False
 
 
 def load_suppression(path: str | os.PathLike[str], column: str | None = None, *, region: str = "ZA") -> frozenset[str]:

@@ -25,6 +25,19 @@ SUPPRESSION = "suppression"
 """The name of the fingerprint that says that there is a suppression list, where there is one."""
 
 
+def _field_name(intake: Intake, field: attrs.Attribute[Any], value: object) -> None:
+    del intake
+    if value is not None and not isinstance(value, str):
+        raise ConfigurationError("is the name of a field, as text", setting=field.name)
+
+
+def _field_names(intake: Intake, field: attrs.Attribute[Any], value: object) -> None:
+    del intake
+    fits = isinstance(value, Mapping) and all(isinstance(name, str) for pair in value.items() for name in pair)
+    if value is not None and not fits:
+        raise ConfigurationError("is a mapping of names to names, all of them text", setting=field.name)
+
+
 @attrs.frozen(kw_only=True)
 class Intake:
     """What is done to records before they go, in this order.
@@ -37,14 +50,14 @@ class Intake:
     that cannot be written, or is too large for a request, is nobody's first: one that is good takes its place.
     """
 
-    number_field: str = "Number"
+    number_field: str = attrs.field(default="Number", validator=_field_name)
     common: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
-    rename: Mapping[str, str] | None = None
+    rename: Mapping[str, str] | None = attrs.field(default=None, validator=_field_names)
     region: str | None = None
     mobile_only: bool = False
     definition: Mapping[str, str] | None = None
     suppress: Iterable[str] | None = attrs.field(default=None, repr=False)
-    dedupe: str | None = None
+    dedupe: str | None = attrs.field(default=None, validator=_field_name)
     in_place: bool = False
     """The records are nobody else's, and may be changed instead of copied."""
 

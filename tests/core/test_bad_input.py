@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fakes import Network, client_on, numbers, rows
 
-from mobiz_async import BulkReport, DataList, InvalidRecordError, Reason, StopReason
+from mobiz_async import BulkReport, ConfigurationError, DataList, InvalidRecordError, Reason, StopReason
 
 NUMBER = "27829998877"
 LARGE = "x" * 300
@@ -154,6 +154,28 @@ async def test_a_trigger_that_cannot_go_is_refused_before_anything_is_sent(opera
     assert (1, reason, 0) == (raised.value.row, raised.value.reason, network.count)
     if reason is not Reason.NOT_ENCODABLE:
         assert raised.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("dedupe", ["Number"]),
+        ("dedupe", True),
+        ("number_field", 5),
+        ("rename", {"Phone": ["Number"]}),
+        ("rename", {5: "Number"}),
+        ("rename", {"Phone": None}),
+        ("rename", "Number"),
+        ("rename", ["Number"]),
+    ],
+)
+async def test_a_name_of_a_field_that_is_no_text_is_the_settings_fault_and_no_records(setting: str, value: Any) -> None:
+    network = Network()
+    async with client_on(network) as client:
+        with pytest.raises(ConfigurationError, match=f"^{setting} is ") as raised:
+            await client.send_bulk("1", rows(3), **{setting: value})
+
+    assert (raised.value.setting, network.count) == (setting, 0)
 
 
 async def test_numbers_that_are_whole_numbers_go_as_they_are() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,11 +15,15 @@ from mobiz_async import (
     ConfigurationError,
     InvalidRecordError,
     MobizClient,
+    NotSentError,
     Outcome,
     OutcomeUnknownError,
     SourceError,
+    StopReason,
+    TriggerReport,
 )
 from mobiz_async.sandbox import Fault, Faults, Sandbox
+from mobiz_async.testing import FakeClock
 
 TRIGGER = "sandbox-trigger"
 
@@ -239,6 +243,120 @@ async def test_cancelling_leaves_nothing_behind() -> None:
             await task
 
         assert (network.in_flight, gate.waiting) == (0, 0)
+
+
+def task_named(name: str) -> asyncio.Task[Any]:
+    (task,) = [task for task in asyncio.all_tasks() if task.get_name() == f"mobiz_async.{name}"]
+    return task
+
+
+def told(report: TriggerReport) -> list[tuple[int, Outcome]]:
+    assert report.read == report.accepted + report.rejected + report.not_sent + report.unknown
+    return [(batch.count, batch.outcome) for batch in report.batches]
+
+
+@pytest.mark.parametrize("source", [iter, agen])
+async def test_a_batch_is_unknown_when_what_its_transport_waits_for_is_cancelled(source: Any) -> None:
+    """A pool of the transport's own that is recycled, say: nobody cancelled the call."""
+
+    async def recycled() -> Any:
+        pool: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        pool.cancel()
+        return await pool
+
+    network = Network(lambda request, n: recycled() if n == 3 else accepted(request))
+    async with client_on(network) as client:
+        report = await client.trigger_many("key", source(people(100)), batch_size=10, concurrency=1)
+
+    fates = [Outcome.ACCEPTED, Outcome.ACCEPTED, Outcome.UNKNOWN, Outcome.NOT_SENT]  # the last waited for the third
+    assert told(report) == [(10, fate) for fate in fates]
+    assert (report.stopped, report.ok, report.requests, network.count) == (StopReason.CANCELLED, False, 3, 3)
+    assert isinstance(report.batches[2].error, OutcomeUnknownError)
+
+
+async def test_a_batch_whose_task_is_cancelled_is_what_is_proven_and_the_others_are_finished() -> None:
+    gate = Gate()
+    network = Network(lambda request, n: accepted(request) if n < 3 else gate.passed(accepted(request)))
+    async with client_on(network) as client:
+        call = asyncio.create_task(client.trigger_many("key", people(100), batch_size=10, concurrency=2))
+        await gate.until_waiting(2)
+        victim = next(task for task in asyncio.all_tasks() if task.get_name() == "mobiz_async.worker")
+        victim.cancel()
+        await asyncio.wait([victim])
+        gate.open.set()
+        report = await call
+
+    assert report.read == report.accepted + report.unknown + report.not_sent
+    assert (report.accepted, report.unknown, network.count) == (30, 10, 4)
+    assert (report.stopped, report.ok) == (StopReason.CANCELLED, False)
+
+
+async def test_a_batch_that_is_cancelled_while_it_waits_to_go_again_is_not_sent() -> None:
+    clock = FakeClock()
+    network = Network(lambda request, n: replied(429, None, retry_after="100"))
+    async with client_on(network, clock) as client:
+        call = asyncio.create_task(client.trigger_many("key", people(10), batch_size=10))
+        await clock.settle()
+        task_named("worker").cancel()
+        report = await call
+
+    assert (told(report), report.stopped) == ([(10, Outcome.NOT_SENT)], StopReason.CANCELLED)
+    assert isinstance(report.batches[0].error, NotSentError)
+
+
+async def test_a_batch_that_is_cancelled_before_its_task_began_is_not_sent_and_holds_nobody_up() -> None:
+    loop = asyncio.get_running_loop()
+    begun: list[asyncio.Task[Any]] = []
+
+    def factory(loop: asyncio.AbstractEventLoop, coro: Any, **settings: Any) -> asyncio.Task[Any]:
+        task = asyncio.Task(coro, loop=loop, **settings)
+        if coro.__name__ == "_send":
+            begun.append(task)
+            if len(begun) == 2:
+                task.cancel()
+        return task
+
+    network = Network()
+    loop.set_task_factory(factory)
+    async with client_on(network) as client, asyncio.timeout(10):
+        report = await client.trigger_many("key", people(100), batch_size=10, concurrency=1)
+
+    assert told(report)[:2] == [(10, Outcome.ACCEPTED), (10, Outcome.NOT_SENT)]
+    assert (report.stopped, report.ok, network.count) == (StopReason.CANCELLED, False, 1)
+
+
+@pytest.mark.parametrize("good", [0, 25])
+async def test_a_reader_that_the_loop_cancels_ends_the_run_as_cancelled(good: int) -> None:
+    reading = asyncio.Event()
+
+    async def source() -> AsyncIterator[Any]:
+        for one in people(good):
+            yield one
+        reading.set()
+        await asyncio.Event().wait()
+
+    async with client_on(Network()) as client:
+        call = asyncio.create_task(client.trigger_many("key", source(), batch_size=10))
+        await reading.wait()
+        task_named("reader").cancel()
+        report = await call
+
+    assert told(report) == [(10, Outcome.ACCEPTED)] * (good // 10)
+    assert (report.stopped, report.ok) == (StopReason.CANCELLED, False)
+
+
+async def test_a_reader_that_is_cancelled_with_a_batch_in_hand_ends_the_run_and_the_batch_is_not_sent() -> None:
+    gate = Gate()
+    network = Network(lambda request, n: accepted(request) if n == 1 else gate.passed(accepted(request)))
+    async with client_on(network) as client:
+        call = asyncio.create_task(client.trigger_many("key", people(100), batch_size=10, concurrency=1))
+        await gate.until_waiting(1)
+        task_named("reader").cancel()
+        gate.open.set()
+        report = await call
+
+    assert told(report) == [(10, Outcome.ACCEPTED), (10, Outcome.ACCEPTED), (10, Outcome.NOT_SENT)]
+    assert (report.stopped, report.ok) == (StopReason.CANCELLED, False)
 
 
 async def test_unknown_batches_are_sent_once(client: MobizClient, sandbox: Sandbox) -> None:

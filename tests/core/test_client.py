@@ -176,6 +176,17 @@ def test_use_from_another_loop_is_a_clear_error() -> None:
     asyncio.run(client.aclose())
 
 
+@pytest.mark.parametrize("call", [*CALLS, "aclose", "__aenter__"])
+def test_use_without_asyncio_is_a_clear_error(call: str) -> None:
+    """Such as under trio, which runs a coroutine as this test does: by ``send``."""
+    client = client_on(Network())
+    begun = CALLS[call](client) if call in CALLS else getattr(client, call)()
+
+    with pytest.raises(RuntimeError, match="runs on asyncio") as caught:
+        begun.send(None)
+    assert caught.value.__suppress_context__
+
+
 async def test_closing_from_another_loop_is_a_clear_error_and_leaves_the_client_open(
     sandbox: Sandbox, client_of: Make
 ) -> None:
@@ -347,15 +358,37 @@ async def test_events_tell_of_every_attempt() -> None:
     ]
 
 
-async def test_an_event_hook_that_raises_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError])
+async def test_an_event_hook_that_raises_changes_nothing(error: type, caplog: pytest.LogCaptureFixture) -> None:
+    """Also the ``CancelledError`` of a future that it asked for its result."""
+
     def hook(event: Any) -> None:
-        raise ValueError("27821234567")
+        raise error("27821234567")
 
     async with client_on(Network(), events=[hook]) as client:
         receipt = await client.trigger("key", THANDI)
+        bulk = await client.send_bulk("1", [THANDI | {"Number": "27821234567"}])
+        many = await client.trigger_many("key", [THANDI])
 
-    assert receipt.message_id == "id-0"
-    assert [record.getMessage() for record in caplog.records] == ["an event hook raised ValueError"]
+    assert (receipt.message_id, bulk.accepted, many.accepted) == ("id-0", 1, 1)
+    assert [record.getMessage() for record in caplog.records] == [f"an event hook raised {error.__name__}"] * 3
+
+
+async def test_a_hook_that_nobody_would_await_is_refused_as_it_is_handed_in() -> None:
+    async def hook(event: Any) -> None: ...
+
+    with pytest.raises(ConfigurationError, match="events takes plain functions"):
+        client_on(Network(), events=[print, hook])
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+async def test_what_ends_the_program_is_not_held_back_by_a_hook(error: type[BaseException]) -> None:
+    def hook(event: Any) -> None:
+        raise error
+
+    async with client_on(Network(), events=[hook]) as client:
+        with pytest.raises(error):
+            await client.trigger("key", THANDI)
 
 
 async def test_a_slow_answer_is_waited_for(client: MobizClient, sandbox: Sandbox) -> None:

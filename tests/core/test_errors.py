@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from mobiz_async import BulkReport, ChunkOutcome, Outcome, StopReason, TriggerReport, errors
+from mobiz_async import BatchOutcome, BulkReport, ChunkOutcome, Outcome, StopReason, TriggerReport, errors
 from mobiz_async.errors import (
     InvalidRecordError,
     MobizError,
@@ -97,6 +97,15 @@ def test_a_report_survives_pickling_with_the_errors_of_its_chunks() -> None:
     other = pickle.loads(pickle.dumps(report))
 
     assert other.failures[0].error.report is other
+
+
+@pytest.mark.parametrize("again", [lambda report: pickle.loads(pickle.dumps(report)), copy.deepcopy])
+def test_a_report_is_equal_to_its_copy_whatever_failed(again) -> None:
+    error = made(OutcomeUnknownError)
+    chunk = ChunkOutcome(0, 1, 2, Outcome.UNKNOWN, 1, None, error)
+    batch = BatchOutcome(0, 1, 2, Outcome.UNKNOWN, 1, None, error)
+    for report in (BulkReport(read=2, unknown=2, failures=(chunk,), failed_chunks=1), TriggerReport((batch,), 1)):
+        assert (again(report), hash(again(report))) == (report, hash(report))
 
 
 def test_an_error_deeply_copied_takes_its_report_along() -> None:

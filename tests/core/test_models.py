@@ -41,6 +41,15 @@ def test_a_secret_cannot_be_pickled() -> None:
         pickle.dumps(Secret("hunter2"))
 
 
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy])
+def test_a_secret_is_copied_with_what_holds_it(again) -> None:
+    """As ``dataclasses.asdict`` does with settings of one's own."""
+    secret = Secret("hunter2")
+
+    assert again(secret) is secret
+    assert again({"key": secret}) == {"key": secret}
+
+
 def test_secrets_are_equal_by_their_text() -> None:
     assert {Secret("a"), Secret("a"), Secret("b")} == {Secret("a"), Secret("b")}
     assert Secret("a") != "a"

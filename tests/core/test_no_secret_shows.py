@@ -350,6 +350,8 @@ REFUSALS: dict[str, Callable[[MobizClient], Any]] = {
     "send_bulk: common": lambda client: client.send_bulk("1", [NUMBER], common={**ONE_ROW, "x": object()}),
     "send_bulk: names of common": lambda client: client.send_bulk("1", [NUMBER], common={5: MESSAGE}),
     "send_bulk: suppress": lambda client: client.send_bulk("1", [ONE_ROW], suppress=NUMBER),
+    "send_bulk: rows to suppress": lambda client: client.send_bulk("1", [ONE_ROW], suppress=[(NUMBER,)]),
+    "send_bulk: suppress by number": lambda client: client.send_bulk("1", [ONE_ROW], suppress={NUMBER: "May"}),
     "send_bulk: region": lambda client: client.send_bulk("1", [ONE_ROW], region="nowhere", suppress=[NUMBER]),
 }
 

@@ -13,6 +13,9 @@ from mobiz_async import BulkOptions, ConfigurationError, OnInvalid, OnRejected, 
 from mobiz_async.options import BulkSettings
 
 
+async def awaited(given: object) -> None: ...
+
+
 def test_the_keywords_are_the_fields() -> None:
     assert [field.name for field in attrs.fields(BulkOptions)] == list(BulkSettings.__annotations__)
 
@@ -58,6 +61,8 @@ def test_a_choice_may_be_given_as_its_word(name: str, given: str, expected: obje
         ("deadline", 0),
         ("deadline", float("nan")),
         ("failures_kept", 0),
+        ("progress", awaited),
+        ("on_skipped", awaited),
     ],
 )
 def test_a_value_that_cannot_be_is_a_configuration_error_that_names_it(name: str, value: Any) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import AsyncIterator
 from decimal import Decimal
+from functools import partial
 from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
 from mobiz_async.errors import ConfigurationError
-from mobiz_async.settings import Allowed, above, number, whole
+from mobiz_async.settings import Allowed, above, check_callback, number, whole
 
 
 @pytest.mark.parametrize(
@@ -46,3 +49,50 @@ def test_what_is_within_passes_and_what_is_not_is_refused(allowed: Allowed, good
 )
 def test_what_is_allowed_is_told(allowed: Allowed, said: str) -> None:
     assert str(allowed) == said
+
+
+class Called:
+    def __call__(self, *given: Any) -> None: ...
+
+    def method(self, *given: Any) -> None: ...
+
+
+class Awaited:
+    async def __call__(self, *given: Any) -> None: ...
+
+    async def method(self, *given: Any) -> None: ...
+
+
+async def awaited(*given: Any) -> None: ...
+
+
+async def iterated(*given: Any) -> AsyncIterator[None]:
+    yield
+
+
+@pytest.mark.parametrize(
+    "callback", [lambda given: None, [].append, Called(), Called().method, partial(Called()), Called, Awaited, Mock()]
+)
+def test_what_can_just_be_called_is_a_callback(callback: Any) -> None:
+    check_callback("progress", callback)
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [
+        awaited,
+        iterated,
+        Awaited(),
+        Awaited().method,
+        partial(awaited),
+        partial(partial(Awaited(), 1), 2),
+        AsyncMock(),
+        "progress",
+        None,
+    ],
+)
+def test_what_nobody_would_await_is_no_callback(callback: Any) -> None:
+    with pytest.raises(ConfigurationError, match="progress takes plain functions") as caught:
+        check_callback("progress", callback)
+
+    assert caught.value.setting == "progress"

@@ -85,11 +85,29 @@ def test_mobiz_log_attaches_one_handler_however_often_it_is_asked(logger, value,
     assert logger.level == level
 
 
+@pytest.mark.parametrize("attached", [False, True])
+def test_mobiz_log_is_heard_also_where_a_program_has_configured_its_logging_before(logger, attached, monkeypatch):
+    """``dictConfig`` disables all loggers that are there and that it does not name, unless it is told not to."""
+    ours, others = ("mobiz_async", "mobiz_async.coalescing"), ("mobiz_async_example", "example")
+    for name in (*ours, *others):
+        monkeypatch.setattr(logging.getLogger(name), "disabled", False)
+    if attached:
+        from_environment({"MOBIZ_LOG": "debug"})
+    for name in (*ours, *others):
+        logging.getLogger(name).disabled = True
+
+    from_environment({"MOBIZ_LOG": "debug"})
+
+    assert [logging.getLogger(name).disabled for name in (*ours, *others)] == [False, False, True, True]
+
+
 @pytest.mark.parametrize("environment", [{}, {"MOBIZ_LOG": ""}])
-def test_without_mobiz_log_nothing_is_attached(logger, environment):
+def test_without_mobiz_log_nothing_is_attached_or_enabled(logger, environment, monkeypatch):
+    monkeypatch.setattr(logger, "disabled", True)  # as the program wants it
+
     from_environment(environment)
 
-    assert logger.handlers == []
+    assert (logger.handlers, logger.disabled) == ([], True)
 
 
 def test_a_level_that_is_none_is_refused(logger):

@@ -2,12 +2,14 @@
 
 import random
 from decimal import Decimal
+from numbers import Integral
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mobiz_async.errors import ConfigurationError, Reason
+from mobiz_async.options import BulkOptions
 from mobiz_async.recipients import phones
 from mobiz_async.recipients.dedupe import dedupe_stage, load_suppression, suppression_stage
 from mobiz_async.recipients.definition import definition_stage
@@ -203,6 +205,13 @@ def test_values_are_compared_exactly():
         assert len(kept(dedupe_stage(), values, size)) == 12
 
 
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_digits_of_another_script_are_another_value_as_long_as_nothing_normalises_them(size):
+    ascii_digits, fullwidth = "27821234567", "".join(chr(ord(digit) + 0xFEE0) for digit in "27821234567")
+    assert kept(dedupe_stage(), [ascii_digits, fullwidth] * 2, size) == [ascii_digits, fullwidth]
+    assert kept(dedupe_stage(), [fullwidth, fullwidth, ascii_digits], size) == [fullwidth, ascii_digits]
+
+
 def test_records_without_the_field_pass():
     assert len(dedupe_stage("Email")(numbers(["1", "1"]), range(1, 3)).records) == 2
 
@@ -347,10 +356,104 @@ def test_a_text_that_is_no_number_is_compared_exactly_where_the_list_comes_from_
     assert found(staged) == {1: ("Number", Reason.SUPPRESSED), 2: ("Number", Reason.SUPPRESSED)}
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        ("27821234567",),
+        ["27821234567"],
+        frozenset(["27821234567"]),
+        {"Number": "27821234567"},
+        b"27821234567",
+        True,
+        27821234567.5,
+        float("inf"),
+        Decimal("1.5"),
+        Decimal("sNaN"),
+        object(),
+    ],
+    ids=repr,
+)
+def test_what_can_be_no_number_is_refused_by_its_place_and_not_shown(value):
+    """A row of a database is like no number, so everybody in the list would be texted."""
+    with pytest.raises(ConfigurationError) as caught:
+        suppression_stage("Number", iter(["27711234567", None, value, object()]))
+    said = "suppress is numbers, and value 3 is neither text nor a whole number: of rows, pass what is in them"
+    assert (caught.value.setting, str(caught.value)) == ("suppress", said)
+
+
+@pytest.mark.parametrize("empty", [None, float("nan"), "", " "], ids=repr)
+def test_an_empty_cell_among_opted_out_numbers_is_passed_over(empty):
+    stage = suppression_stage("Number", [empty, "27821234567"])
+    staged = stage(numbers(["27821234567", "None", "nan", "27711234567"]), range(1, 5))
+    assert found(staged) == {1: ("Number", Reason.SUPPRESSED)}
+
+
+@Integral.register
+class Int64:
+    """As numpy's are: whole numbers, and not of Python's own class."""
+
+    def __str__(self):
+        return "27821234567"
+
+
+@pytest.mark.parametrize(
+    "whole", [27821234567, 27821234567.0, Decimal(27821234567), Decimal("2.7821234567E+10"), Int64()]
+)
+def test_a_whole_number_of_any_kind_may_be_on_the_list(whole):
+    assert set(found(suppression_stage("Number", [whole])(numbers(["27821234567"]), range(1, 2)))) == {1}
+
+
+class Table:
+    """As data frames are: their names are those of columns."""
+
+    def keys(self):
+        return ["Number"]
+
+    def __getitem__(self, name):
+        return ["27821234567"]
+
+    def __iter__(self):
+        return iter(self.keys())
+
+
+@pytest.mark.parametrize("given", ["27821234567", b"27821234567", {"27821234567": "May"}, Table()], ids=type)
+def test_what_is_not_several_numbers_is_no_suppression_list(given):
+    for refuses in (lambda: suppression_stage("Number", given), lambda: BulkOptions(suppress=given)):
+        with pytest.raises(ConfigurationError, match=r"^suppress is numbers, and not ") as caught:
+            refuses()
+        assert "2782" not in str(caught.value)
+
+
 def test_an_empty_suppression_list_suppresses_nobody(tmp_path):
     path = tmp_path / "out.csv"
     path.write_text("")
     assert load_suppression(path) == frozenset()
+
+
+@pytest.mark.parametrize("first", ["opted out 2024", "a1 b2 c3 d4"])
+def test_a_first_line_with_letters_and_fewer_than_five_digits_is_a_heading(first, tmp_path):
+    path = tmp_path / "out.txt"
+    path.write_text(f"{first}\n0821234567\n")
+    assert load_suppression(path) == {"27821234567"}
+
+
+@pytest.mark.parametrize("first", ["opted out 20245", "a1 b2 c3 d4 e5", "2024"])
+def test_a_first_line_with_five_digits_or_no_letter_is_a_number_however_bad(first, tmp_path):
+    path = tmp_path / "out.txt"
+    path.write_text(f"{first}\n0821234567\n")
+    with pytest.raises(SourceFileError) as caught:
+        load_suppression(path)
+    assert caught.value.row == 1
+
+
+def test_a_column_that_the_suppression_file_has_not_is_told_with_the_files_name(tmp_path):
+    """The recipients' file has columns too, and may have been asked for one in the same call."""
+    path = tmp_path / "out.csv"
+    path.write_text("cell,when\n0821234567,May\n")
+    with pytest.raises(ConfigurationError) as caught:
+        load_suppression(path, column="nope")
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "cell, when" in str(caught.value)
 
 
 def test_a_table_of_several_columns_asks_which_one(tmp_path):

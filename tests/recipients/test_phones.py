@@ -254,6 +254,14 @@ def test_a_foreign_prefix_of_a_south_african_number_is_read_without_the_extra():
     assert normalize("Cell: 0027 82 123 4567", "GB") == "27821234567"
 
 
+@pytest.mark.parametrize("prefix", ["+27", "0027 ", "Cell: +27"])
+def test_a_south_african_number_is_held_to_the_south_african_rule_in_a_list_of_another_country(prefix):
+    assert normalize(f"{prefix}821234567", "GB", mobile_only=True) == "27821234567"
+    with pytest.raises(PhoneNumberError) as caught:
+        normalize(f"{prefix}211234567", "GB", mobile_only=True)
+    assert caught.value.kind is PhoneFault.NOT_MOBILE
+
+
 # -- values that are not text ------------------------------------------------------------------------------------------
 
 
