@@ -371,7 +371,7 @@ def test_a_text_that_is_no_number_is_compared_exactly_where_the_list_comes_from_
         Decimal("sNaN"),
         object(),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_can_be_no_number_is_refused_by_its_place_and_not_shown(value):
     """A row of a database is like no number, so everybody in the list would be texted."""
