@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import re
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 from urllib.parse import quote
 from weakref import WeakSet
 
@@ -177,6 +177,10 @@ class AiohttpTransport:
 
     def __repr__(self) -> str:
         return f"AiohttpTransport({str(self._base_url)!r})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        # Libraries that stand in for the network copy what a session is called with, as far as that can be copied.
+        raise TypeError("a transport cannot be copied: its session belongs to it, and its event loop to the session")
 
     async def post(self, request: Request, on_stage: OnStage) -> Attempt:
         """Make one attempt; see ``Transport.post``."""

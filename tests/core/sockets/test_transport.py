@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from broken import (
 )
 from posting import MIB, Make, append, posted, told
 
-from mobiz_async import ConfigurationError
+from mobiz_async import ConfigurationError, MobizClient
 from mobiz_async.addresses import check_base_url
 from mobiz_async.models import Outcome, Secret
 from mobiz_async.sandbox import Fault, Faults, Sandbox
@@ -323,3 +324,10 @@ async def test_however_many_addresses_are_used_each_request_has_its_own(transpor
     asked = [head.split(b"trigger_key=")[1].split(b"&")[0] for head, _ in seen.requests]
     assert asked == [b"key-%d" % n for n in [*range(300), 0]]
     assert len(transport._urls) <= 256
+
+
+async def test_a_transport_is_not_copied_and_neither_is_a_client(transport_to: Make, client: MobizClient) -> None:
+    """A deep copy would reach the event loop."""
+    for whole in (transport_to("http://127.0.0.1:1"), client):
+        with pytest.raises(TypeError, match="cannot be copied"):
+            copy.deepcopy(whole)
