@@ -26,6 +26,22 @@ from mobiz_async.sandbox.timing import Progress, SandboxClock, SystemTime
 __all__ = ["Sandbox"]
 
 
+class _Server(web.Server):
+    """Tells ``Progress`` of each connection lost.
+
+    aiohttp's own ``handler_cancellation`` would cancel a request wherever it is, and the truth about a body that had
+    arrived in full would hang on a race. Here only a fault's hold ends.
+    """
+
+    def __init__(self, handler: Callable[..., Any], progress: Progress, **settings: Any) -> None:
+        super().__init__(handler, **settings)
+        self._progress = progress
+
+    def connection_lost(self, handler: Any, exc: BaseException | None = None) -> None:
+        self._progress.gone(handler.transport)
+        super().connection_lost(handler, exc)
+
+
 class Sandbox:
     """A local Mobiz, and the ground truth about what it applied.
 
@@ -107,7 +123,9 @@ class Sandbox:
         if self._log_path is not None:
             self._operations.log = AppliedLog(self._log_path)
         self._bind()
-        server = web.Server(self._gateway.handle, access_log=None, auto_decompress=False, read_bufsize=1 << 19)
+        server = _Server(
+            self._gateway.handle, self._progress, access_log=None, auto_decompress=False, read_bufsize=1 << 19
+        )
         self._runner = web.ServerRunner(server, shutdown_timeout=1.0)
         await self._runner.setup()
         await self.accept()
@@ -177,7 +195,7 @@ class Sandbox:
 
     @property
     def held(self) -> int:
-        """How many requests a fault is holding back at the moment."""
+        """How many requests a fault is holding back at the moment; one whose peer has gone is no longer among them."""
         return self._progress.held
 
     async def until(self, condition: Callable[[], bool]) -> None:
