@@ -157,8 +157,9 @@ class Ledger:
         self.arrived += 1
         seen = SeenRequest(self.arrived, time, method, path, query)
         self.requests[seen.number] = seen
-        if self._keep_requests is not None and len(self.requests) > self._keep_requests:
-            del self.requests[next(iter(self.requests))]
+        if self._keep_requests is not None:
+            # By its number, not as the first one there: a dict looks for that among all it has forgotten.
+            self.requests.pop(seen.number - self._keep_requests, None)
         return seen
 
     def update(self, number: int, **changes: Any) -> None:

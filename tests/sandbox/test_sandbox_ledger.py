@@ -61,6 +61,20 @@ async def test_only_the_latest_requests_are_remembered_and_the_totals_stay_exact
     assert sandbox.applied_by(1) == ("27820000000",)
 
 
+def test_forgetting_a_request_looks_at_no_other():
+    class Unsearched(dict):
+        def __iter__(self):
+            pytest.fail("it was searched")
+
+    ledger = Ledger(keep_records=0, keep_requests=2)
+    ledger.requests = Unsearched()
+
+    for _ in range(5):
+        ledger.begin(0.0, "POST", "/", {})
+
+    assert list(ledger.requests.keys()) == [4, 5]
+
+
 async def test_a_request_that_is_forgotten_while_it_is_under_way_is_still_answered(peer_of):
     async with Sandbox(keep_requests=0) as sandbox:
         reply = await peer_of(sandbox).append([{"Number": "27820000000"}])
