@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import collections
 import hashlib
 import os
@@ -12,7 +13,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from mobiz_async.models import DataList
+from mobiz_async.models import MAX_RECORDS_PER_APPEND, DataList
 from mobiz_async.sandbox import inbox
 from mobiz_async.sandbox.faults import Faults
 from mobiz_async.sandbox.gateway import Elsewhere, Gateway
@@ -24,6 +25,9 @@ from mobiz_async.sandbox.operations import Operations, message_id
 from mobiz_async.sandbox.timing import Progress, SandboxClock, SystemTime
 
 __all__ = ["Sandbox"]
+
+_SLICE = MAX_RECORDS_PER_APPEND
+"""Of records counted at a time: it takes the loop no longer than one append does."""
 
 
 class _Server(web.Server):
@@ -285,7 +289,12 @@ class Sandbox:
 
     def summary(self) -> dict[str, Any]:
         """Return the totals, as ``GET /sandbox/summary`` answers them."""
-        return inbox.summary(self._ledger, self._operations.lists, len(self.early), self.held)
+        return inbox.summary(self._ledger, self._operations.lists, self.held)
 
     async def _own_page(self, path: str) -> web.Response:
-        return inbox.page(path, self)
+        return await inbox.page(path, self, self._tallied)
+
+    async def _tallied(self) -> None:
+        """Return when ``summary`` costs nothing more: what was applied before anybody looked is counted in slices."""
+        while self._ledger.catch_up(_SLICE):  # noqa: ASYNC110  # nothing is waited for: others get their turn
+            await asyncio.sleep(0)
