@@ -20,14 +20,22 @@ import asyncio
 import contextlib
 import itertools
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
 import attrs
 
 from mobiz_async.attempts import Attempt, Piece
 from mobiz_async.chunking import split
 from mobiz_async.delivery import Deliverer, Delivery, Hooks
-from mobiz_async.errors import JournalError, MobizError, OutcomeUnknownError, RequestError
+from mobiz_async.errors import (
+    InvalidPayloadError,
+    JournalError,
+    MobizError,
+    OutcomeUnknownError,
+    PayloadTooLargeError,
+    RejectedError,
+    RequestError,
+)
 from mobiz_async.journal.protocol import ChunkState, Event, Intent, Journal, Part, Settlement
 from mobiz_async.models import OnRejected, OnUnknown, Outcome, StopReason
 from mobiz_async.pacing import Lane
@@ -127,7 +135,7 @@ class ChunkLife:
             case ChunkState.ACCEPTED:
                 await self._settle(piece, Outcome.ACCEPTED, part.attempts, part.status, None, resumed=True)
             case ChunkState.REJECTED:
-                await self._settle(piece, Outcome.REJECTED, part.attempts, part.status, None, resumed=True)
+                await self._settle(piece, Outcome.REJECTED, part.attempts, part.status, _refusal(part), resumed=True)
             case _:
                 error = OutcomeUnknownError(
                     f"{Operation.APPEND.value}: an earlier run ended before it knew the outcome{why_unknown_still}",
@@ -339,6 +347,27 @@ class ChunkLife:
                 start, stop = max(gap_start, step.start), min(gap_stop, step.start + step.count)
                 if start < stop:
                     await self._settle_as_known(whole.cut(start, stop, records), step.part)
+
+
+def _refusal(part: Part) -> RejectedError:
+    """Return the error of what an earlier run was refused, of the class that it was then."""
+    kind = _REFUSALS.get(part.status, RejectedError)
+    answer = "" if part.status is None else f" (HTTP {part.status})"
+    return kind(
+        f"{Operation.APPEND.value}: rejected by an earlier run{answer}",
+        operation=Operation.APPEND.value,
+        status=part.status,
+        attempts=part.attempts,
+        reference=part.reference,
+    )
+
+
+_REFUSALS: Mapping[int | None, type[RejectedError]] = {
+    400: InvalidPayloadError,
+    422: InvalidPayloadError,
+    413: PayloadTooLargeError,
+}
+"""What the verdict table says of an append by its status alone. Refusals of a key or an address are not kept."""
 
 
 def _gaps(settled: Iterable[tuple[int, int]], count: int) -> Iterator[tuple[int, int]]:

@@ -12,7 +12,7 @@
         │   ├── ThrottledError    429, or 503 with Retry-After (retry_after, seconds)
         │   └── QuotaExceededError  the subscription's call volume is used up (retry_after, seconds)
         ├── RejectedError         the API said no: sending the same again is pointless
-        │   ├── AuthenticationError      subscription key or api_key refused (401; result code 0)
+        │   ├── AuthenticationError      subscription key or api_key refused (401, 403; result code 0)
         │   ├── EngagementNotFoundError  no engagement for the trigger key (result code 1)
         │   ├── InvalidPayloadError      customer data not valid (result code 2; 400, 422)
         │   ├── MissingFieldsError       required parameters missing (result code 4)
@@ -223,7 +223,7 @@ class RejectedError(RequestError):
 
 
 class AuthenticationError(RejectedError):
-    """Credentials refused: 401 from the gateway, or result code 0 (API_Trigger_Engagement_Auth_Failed)."""
+    """Credentials refused: result code 0 (API_Trigger_Engagement_Auth_Failed), 401, or a 403 that is no quota's."""
 
 
 class EngagementNotFoundError(RejectedError):

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import functools
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import attrs
@@ -110,19 +111,20 @@ class Gateway:
         injection = self.faults.pick(path) if self.faults is not None and is_send else None
         if injection is not None:
             self._settle(number, fault=injection.fault)
-        body = await self._read(request, injection)
+        outcome = await self._read(request, injection)
         digest = ""
-        if isinstance(body, bytes):
-            digest = hashlib.sha256(body).hexdigest()
+        misbehaves = injection is not None and not injection.fault.reads_body and isinstance(outcome, Cut)
+        if isinstance(outcome, bytes):
+            digest = hashlib.sha256(outcome).hexdigest()
             early_by, during = self._backoff.early(digest, arrived) if is_send else (0.0, 0.0)
-            self._settle(number, size=len(body), digest=digest, early_by=early_by, during_backoff=during)
+            self._settle(number, size=len(outcome), digest=digest, early_by=early_by, during_backoff=during)
             problem = problem or self._check(request, path, arrived)
-            decision = Refusal(problem) if problem else self.operations.decide(path, query, body)
-            outcome = await self._outcome(request, path, decision, injection, number, digest)
-        elif injection is not None and not injection.fault.reads_body and isinstance(body, Cut):
-            outcome = await misbehave(injection, self._situation(request, path, Answer(500)))
-        else:
-            outcome = body
+            # From here on nothing has the body or its records in hand: a fault may hold the request for hours.
+            outcome, applied = self._carry_out(path, query, outcome, problem, injection, number, digest)
+            misbehaves = injection is not None and (applied or injection.fault not in _ONLY_ACCEPTED)
+        if injection is not None and misbehaves:
+            answer = outcome if isinstance(outcome, Answer) else Answer(500)
+            outcome = await misbehave(injection, self._situation(request, transport, path, answer))
         return await self._respond(request, transport, injection, outcome, number, digest)
 
     def _settle(self, number: int, **changes: Any) -> None:
@@ -166,26 +168,30 @@ class Gateway:
         refusals = (limit.check(now) for limit in self.limits)
         return next((refusal for refusal in refusals if refusal is not None), None)
 
-    def _situation(self, request: web.BaseRequest, path: str, answer: Answer) -> Situation:
+    def _situation(
+        self, request: web.BaseRequest, transport: asyncio.BaseTransport, path: str, answer: Answer
+    ) -> Situation:
         return Situation(
             path=path,
             target=request.raw_path,
             host=f"{request.scheme}://{request.host}",
             wall=self.clock.wall(),
             answer=answer,
-            hold=self.progress.hold,
+            hold=functools.partial(self.progress.hold, transport),
         )
 
-    async def _outcome(
+    def _carry_out(
         self,
-        request: web.BaseRequest,
         path: str,
-        decision: Refusal | Acceptance,
+        query: Mapping[str, str],
+        body: bytes,
+        problem: Answer | None,
         injection: Injection | None,
         number: int,
         digest: str,
-    ) -> Answer | Cut:
-        """Apply what is to be applied; return what goes back to the peer."""
+    ) -> tuple[Answer, bool]:
+        """Apply what is to be applied; return the API's answer, and whether anything was."""
+        decision = Refusal(problem) if problem else self.operations.decide(path, query, body)
         answer, applied, count = Answer(500), False, 0
         match decision:
             case Refusal(refusal):
@@ -193,9 +199,7 @@ class Gateway:
             case Acceptance(_, apply) if injection is None or injection.fault.applied:
                 (answer, count), applied = apply(number, digest), True
         self._settle(number, records=decision.posted, applied=applied, applied_records=count)
-        if injection is None or (injection.fault in _ONLY_ACCEPTED and not applied):
-            return answer
-        return await misbehave(injection, self._situation(request, path, answer))
+        return answer, applied
 
     async def _respond(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -31,7 +31,7 @@ class Shown(Protocol):
     def summary(self) -> dict[str, Any]: ...
 
 
-def summary(ledger: Ledger, lists: Mapping[str, DataList], early: int, held: int) -> dict[str, Any]:
+def summary(ledger: Ledger, lists: Mapping[str, DataList], held: int) -> dict[str, Any]:
     """Return the totals: for each list, for all triggers, for all records and all requests.
 
     ``distinct`` counts different phone numbers (or identities), ``repeated`` those of them that were applied more than
@@ -52,7 +52,7 @@ def summary(ledger: Ledger, lists: Mapping[str, DataList], early: int, held: int
         "requests": {
             "total": ledger.arrived,
             "applied": ledger.applied_requests,
-            "early": early,
+            "early": ledger.early,
             "held": held,
             "faults": {fault.value: count for fault, count in sorted(ledger.faults.items())},
         },
@@ -67,15 +67,20 @@ def _totals(stream: Stream) -> dict[str, int]:
     return {"records": len(stream.column), "distinct": distinct, "repeated": repeated, "requests": len(stream.runs)}
 
 
-def page(path: str, shown: Shown) -> web.Response:
-    """Return the page or the JSON at one of the sandbox's own paths; 404 for any other."""
+async def page(path: str, shown: Shown, tallied: Callable[[], Awaitable[None]]) -> web.Response:
+    """Return the page or the JSON at one of the sandbox's own paths; 404 for any other.
+
+    ``tallied`` is waited for before a page that has the totals.
+    """
     match path:
         case "/" | "/sandbox" | "/sandbox/inbox":
+            await tallied()
             policy = "default-src 'none'; style-src 'unsafe-inline'"
             return web.Response(
                 text=_inbox(shown), content_type="text/html", headers={"Content-Security-Policy": policy}
             )
         case "/sandbox/summary":
+            await tallied()
             return web.json_response(shown.summary())
         case "/sandbox/requests":
             return web.json_response([attrs.asdict(request) for request in shown.requests[-_JSON_REQUESTS:]])

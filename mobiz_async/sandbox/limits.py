@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import heapq
 from typing import Protocol
 
 import attrs
@@ -69,17 +70,28 @@ class Quota:
         return answers.quota(self.retry_after) if self._count > self.calls else None
 
 
+_ON_ITS_WAY = 60.0
+"""Seconds that a body is given to be read: one that arrived too early must be known again at its end."""
+
+
 @attrs.define
 class Backoff:
     """What callers were told about coming back, and who came earlier. Times are monotonic seconds."""
 
     _until: float = float("-inf")
     _until_for: dict[str, float] = attrs.field(factory=dict)
+    _told: list[tuple[float, str]] = attrs.field(factory=list)
+    """The same, and those that came back since, as a heap: by it they are forgotten."""
 
     def told(self, digest: str, now: float, retry_after: float) -> None:
         """Remember that the body ``digest`` was sent away at ``now`` for ``retry_after`` seconds."""
         self._until = max(self._until, now + retry_after)
         self._until_for[digest] = now + retry_after
+        heapq.heappush(self._told, (now + retry_after, digest))
+        while self._told[0][0] + _ON_ITS_WAY <= now:
+            until, old = heapq.heappop(self._told)
+            if self._until_for.get(old) == until:  # and it was not sent away again since
+                del self._until_for[old]
 
     def early(self, digest: str, arrived: float) -> tuple[float, float]:
         """Return by how many seconds a POST came too early: this very body again, and measured by anyone's answer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import collections
 import hashlib
 import os
@@ -12,7 +13,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from mobiz_async.models import DataList
+from mobiz_async.models import MAX_RECORDS_PER_APPEND, DataList
 from mobiz_async.sandbox import inbox
 from mobiz_async.sandbox.faults import Faults
 from mobiz_async.sandbox.gateway import Elsewhere, Gateway
@@ -24,6 +25,25 @@ from mobiz_async.sandbox.operations import Operations, message_id
 from mobiz_async.sandbox.timing import Progress, SandboxClock, SystemTime
 
 __all__ = ["Sandbox"]
+
+_SLICE = MAX_RECORDS_PER_APPEND
+"""Of records counted at a time: it takes the loop no longer than one append does."""
+
+
+class _Server(web.Server):
+    """Tells ``Progress`` of each connection lost.
+
+    aiohttp's own ``handler_cancellation`` would cancel a request wherever it is, and the truth about a body that had
+    arrived in full would hang on a race. Here only a fault's hold ends.
+    """
+
+    def __init__(self, handler: Callable[..., Any], progress: Progress, **settings: Any) -> None:
+        super().__init__(handler, **settings)
+        self._progress = progress
+
+    def connection_lost(self, handler: Any, exc: BaseException | None = None) -> None:
+        self._progress.gone(handler.transport)
+        super().connection_lost(handler, exc)
 
 
 class Sandbox:
@@ -107,7 +127,9 @@ class Sandbox:
         if self._log_path is not None:
             self._operations.log = AppliedLog(self._log_path)
         self._bind()
-        server = web.Server(self._gateway.handle, access_log=None, auto_decompress=False, read_bufsize=1 << 19)
+        server = _Server(
+            self._gateway.handle, self._progress, access_log=None, auto_decompress=False, read_bufsize=1 << 19
+        )
         self._runner = web.ServerRunner(server, shutdown_timeout=1.0)
         await self._runner.setup()
         await self.accept()
@@ -177,7 +199,7 @@ class Sandbox:
 
     @property
     def held(self) -> int:
-        """How many requests a fault is holding back at the moment."""
+        """How many requests a fault is holding back at the moment; one whose peer has gone is no longer among them."""
         return self._progress.held
 
     async def until(self, condition: Callable[[], bool]) -> None:
@@ -267,7 +289,12 @@ class Sandbox:
 
     def summary(self) -> dict[str, Any]:
         """Return the totals, as ``GET /sandbox/summary`` answers them."""
-        return inbox.summary(self._ledger, self._operations.lists, len(self.early), self.held)
+        return inbox.summary(self._ledger, self._operations.lists, self.held)
 
     async def _own_page(self, path: str) -> web.Response:
-        return inbox.page(path, self)
+        return await inbox.page(path, self, self._tallied)
+
+    async def _tallied(self) -> None:
+        """Return when ``summary`` costs nothing more: what was applied before anybody looked is counted in slices."""
+        while self._ledger.catch_up(_SLICE):  # noqa: ASYNC110  # nothing is waited for: others get their turn
+            await asyncio.sleep(0)

@@ -49,13 +49,15 @@ class Progress:
         """Measure delays by ``clock``."""
         self.held = 0
         self._clock = clock
-        self._release = asyncio.Event()
+        self._holds: dict[asyncio.BaseTransport, asyncio.Event] = {}
         self._watchers: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
 
-    async def hold(self, seconds: float | None) -> None:
-        """Wait ``seconds``, or for ever when None, or until ``release``, whichever is first."""
-        release = self._release
-        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(release.wait())]
+    async def hold(self, peer: asyncio.BaseTransport, seconds: float | None) -> None:
+        """Wait ``seconds``, or for ever when None, or until ``release``, or until ``peer`` has gone: what is first."""
+        over = self._holds[peer] = asyncio.Event()  # a connection has one request at a time
+        if peer.is_closing():
+            over.set()
+        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(over.wait())]
         if seconds is not None:
             waits.append(asyncio.ensure_future(self._clock.sleep(seconds)))
         self.held += 1
@@ -64,14 +66,20 @@ class Progress:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self.held -= 1
+            del self._holds[peer]
             for wait in waits:
                 wait.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
 
     def release(self) -> None:
         """End every ``hold`` of the moment; later ones hold again."""
-        self._release.set()
-        self._release = asyncio.Event()
+        for over in self._holds.values():
+            over.set()
+
+    def gone(self, peer: asyncio.BaseTransport | None) -> None:
+        """End the ``hold`` of a peer that has closed its connection: nobody is left to be answered."""
+        if peer is not None and peer in self._holds:
+            self._holds[peer].set()
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Return as soon as ``condition()`` holds."""

@@ -407,6 +407,19 @@ def test_the_same_command_goes_on_and_sends_nothing_twice(cli, served, file, tmp
     assert "12 records had been settled by an earlier run.\n" in third.out
 
 
+def test_what_an_earlier_run_was_refused_is_told_with_its_reason(cli, served, file, tmp_path) -> None:
+    served.sandbox.faults = Faults.script([Fault.ERROR_400_LOGIC_APPS])
+    command = ["send", file(count=2), "--list", 1, "--journal", tmp_path / "journal", "--field", "Number=msisdn"]
+    cli(*command)
+    as_text, as_json, in_a_line = cli(*command), cli(*command, "--json"), cli(*command, "--quiet")
+
+    reason = "SendBulkMessages: rejected by an earlier run (HTTP 400)"
+    assert (as_text.code, as_json.json["resumed"], len(served.sandbox.requests)) == (1, 2, 1)
+    assert reason in " ".join(as_text.out.split())
+    assert [failure["error"] for failure in as_json.json["failures"]] == [reason]
+    assert reason in in_a_line.err
+
+
 def test_a_list_that_the_journal_has_is_not_said_to_have_been_created(cli, served, file, tmp_path) -> None:
     command = ["send", file(count=2), "--journal", tmp_path / "journal", "--field", "Number=msisdn"]
     cli(*command, "--list", 1)

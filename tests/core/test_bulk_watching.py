@@ -11,17 +11,20 @@ from fakes import Gate, Network, accepted, client_on, counts, failed, replied, r
 
 from mobiz_async import (
     ChunkOutcome,
+    InvalidPayloadError,
     JournalError,
     MemoryJournal,
     MobizClient,
     Outcome,
+    PayloadTooLargeError,
+    RejectedError,
     SourceChangedError,
     StopReason,
 )
 from mobiz_async.journal.protocol import Intent, Settlement
 from mobiz_async.sandbox import Fault, Faults, Injection, Sandbox
 from mobiz_async.testing import FakeClock
-from mobiz_async.verdicts import Failure, Stage
+from mobiz_async.verdicts import Attempt, Failure, Stage
 
 Make = Callable[..., MobizClient]
 
@@ -157,6 +160,34 @@ async def test_the_same_call_with_the_same_journal_sends_only_what_is_left() -> 
 
     assert (first.accepted, first.rejected, first.stopped) == (20, 10, StopReason.CREDENTIALS)
     assert (counts(second), second.resumed, network.count) == ({"accepted": 50}, 20, 6)
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "reference"),
+    [
+        (replied(400, {"statusCode": 400, "message": "no", "activityId": "id-of-it"}), InvalidPayloadError, "id-of-it"),
+        (replied(422), InvalidPayloadError, None),
+        (replied(413), PayloadTooLargeError, None),
+        (replied(410), RejectedError, None),
+        (replied(200, {"status": 0, "message": "no"}), RejectedError, None),
+    ],
+)
+async def test_what_an_earlier_run_was_refused_has_an_error_of_the_class_that_it_had_then(
+    reply: Attempt, kind: type[RejectedError], reference: str | None
+) -> None:
+    journal = MemoryJournal()
+    network = Network(lambda request, n: reply)
+    async with client_on(network) as client:
+        first = await client.send_bulk("1", rows(10), journal=journal)
+        second = await client.send_bulk("1", rows(10), journal=journal)
+
+    known = [
+        (type(error), error.operation, error.status, error.attempts, error.reference)
+        for error in (first.failures[0].error, second.failures[0].error)
+        if error is not None
+    ]
+    assert known == [(kind, "SendBulkMessages", reply.reply.status if reply.reply else None, 1, reference)] * 2
+    assert (counts(second), second.resumed, network.count) == ({"rejected": 10}, 10, 1)
 
 
 async def test_a_chunk_an_earlier_run_left_unknown_is_kept_unknown() -> None:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from eighteen import SOURCE
 
-from mobiz_async.errors import JournalError, SourceChangedError, SourceError
+from mobiz_async.errors import InvalidPayloadError, JournalError, SourceChangedError, SourceError
 from mobiz_async.journal import ChunkState, Event
 from mobiz_async.journal.protocol import Intent, Settlement
 from mobiz_async.models import OnUnknown, StopReason
@@ -38,6 +38,18 @@ async def test_what_was_not_sent_goes_when_resumed(sandbox, send, look):
     assert (first.rejected, second.accepted, second.resumed) == (4, 18, 4)
     assert set(sandbox.applied("1").values()) == {1}
     assert await look() == {ChunkState.ACCEPTED: 18}
+
+
+async def test_what_was_rejected_is_not_sent_again_and_says_so(sandbox, send):
+    sandbox.faults = Faults.script([None, Fault.ERROR_400_LOGIC_APPS])
+    await send(concurrency=1)
+
+    report = await send(concurrency=1)
+
+    with pytest.raises(InvalidPayloadError) as raised:
+        report.raise_for_failures()
+    assert str(raised.value) == "SendBulkMessages: rejected by an earlier run (HTTP 400)"
+    assert (raised.value.report is report, report.rejected, report.requests) == (True, 4, 0)
 
 
 async def test_what_was_throttled_to_the_end_is_pending_and_goes_when_resumed(sandbox, send, look):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import hashlib
 import json
+import tracemalloc
 
 import aiohttp
 import pytest
 
 from mobiz_async.sandbox import FACTS, Fault, Faults, Injection, Sandbox
+from mobiz_async.sandbox.timing import Progress
 
 BODY = json.dumps([{"Number": f"2782{n:07}", "Message": "x" * 100} for n in range(2_000)]).encode()
 SUCCESS = {"status": 1, "message": "Data Appended"}
@@ -174,6 +177,52 @@ async def test_a_hanging_request_is_seen_while_it_hangs_and_closed_on_release(fa
     assert await hanging == b""
     assert (fault.applied, None) == (while_held.applied, while_held.status)
     assert sandbox.held == 0
+
+
+@pytest.mark.parametrize("fault", [Fault.HANG_AFTER_APPLY, Fault.HANG_UNAPPLIED, Fault.SLOW_ANSWER])
+async def test_a_request_is_held_no_longer_than_its_peer_is_there(fault, clock, peer_of, post_bytes):
+    async with Sandbox(faults=Faults.always(fault), clock=clock) as sandbox:
+        going, staying = (asyncio.ensure_future(peer_of(sandbox).raw(post_bytes(BODY))) for _ in range(2))
+        await sandbox.until(lambda: sandbox.held == 2)
+        going.cancel()
+        await sandbox.until(lambda: sandbox.held == 1)
+
+        assert [fault.applied] * 2 == [seen.applied for seen in sandbox.requests]
+        assert not staying.done()
+        sandbox.release()
+        await staying
+
+
+class Gone(asyncio.Transport):
+    def is_closing(self):
+        return True
+
+
+async def test_a_peer_that_has_gone_before_its_request_could_be_held_does_not_hold_it(clock):
+    progress = Progress(clock)
+    seen = asyncio.ensure_future(progress.until(lambda: progress.held == 1))  # it is, for a moment
+    await asyncio.sleep(0)
+
+    await progress.hold(Gone(), None)
+
+    await seen
+    assert progress.held == 0
+
+
+async def test_a_request_that_is_held_keeps_neither_its_body_nor_its_records(sandbox, peer, post_bytes):
+    sandbox.faults = Faults.always(Fault.HANG_UNAPPLIED)
+    whole = post_bytes(BODY)
+    tracemalloc.start()
+    hanging = [asyncio.ensure_future(peer.raw(whole)) for _ in range(8)]
+    await sandbox.until(lambda: sandbox.held == 8)
+    gc.collect()
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    sandbox.release()
+    await asyncio.gather(*hanging)
+
+    assert used < 4 * len(BODY)
 
 
 async def test_closing_the_sandbox_lets_go_of_what_hangs(peer_of, post_bytes):

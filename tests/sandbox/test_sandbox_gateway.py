@@ -9,6 +9,7 @@ import pytest
 import trustme
 
 from mobiz_async.sandbox import EveryNth, Fault, Faults, Injection, Quota, RateLimit, Sandbox
+from mobiz_async.sandbox.limits import Backoff
 
 APPEND = "/customers/CustomerList-append?api_key=sandbox-api-key&list_id=1"
 ROW = [{"Number": "27821234567"}]
@@ -191,6 +192,32 @@ async def test_another_body_during_the_backoff_is_told_apart_from_the_same_one(c
         await peer.append([{"Number": "27820000000"}])
 
     assert [(seen.early_by, seen.during_backoff) for seen in sandbox.requests] == [(0.0, 0.0), (0.0, 3.0)]
+
+
+def test_bodies_that_never_come_back_are_forgotten_when_their_retry_after_is_over():
+    backoff = Backoff()
+
+    for second in range(1_000):
+        backoff.told(f"body {second}", float(second), 10.0)
+
+    assert (len(backoff._until_for), len(backoff._told)) == (70, 70)  # 10, and 60 for what is still being read
+
+
+def test_a_body_sent_away_twice_is_known_until_the_second_retry_after_is_over():
+    backoff = Backoff()
+    backoff.told("body", 0.0, 5.0)
+    backoff.told("body", 1.0, 200.0)
+    backoff.told("another", 150.0, 1.0)
+
+    assert backoff.early("body", 151.0) == (50.0, 50.0)
+
+
+def test_a_body_that_arrived_too_early_is_known_when_it_has_been_read():
+    backoff = Backoff()
+    backoff.told("body", 0.0, 5.0)
+    backoff.told("another", 30.0, 5.0)
+
+    assert backoff.early("body", 4.0)[0] == 1.0
 
 
 async def test_a_sandbox_listens_on_ipv6_too(peer_of):
