@@ -60,13 +60,15 @@ async def conduct(
             async with shown:
                 await _follow(run, rejects)
     except asyncio.CancelledError:
-        if not interruption.absorb():
+        if run is None or run.report is None or not interruption.absorb():
             raise
     except MobizError as raised:
+        if run is None or run.report is None:
+            raise
         error = raised
+    assert run is not None
+    assert run.report is not None
     interruption.over()
-    if run is None or run.report is None:
-        raise error or asyncio.CancelledError
     return run.report, error or run.report.error
 
 

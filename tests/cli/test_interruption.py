@@ -12,6 +12,7 @@ import pytest
 
 from mobiz_async.cli.exits import Exit
 from mobiz_async.cli.interruption import Interrupted, Interruption, interruptible
+from mobiz_async.journal import MemoryJournal, SQLiteJournal
 from mobiz_async.models import Outcome
 from mobiz_async.reports import AttemptEvent
 
@@ -138,3 +139,22 @@ def test_where_signals_cannot_be_handled_they_do_what_they_always_do(monkeypatch
     before, within = asyncio.run(main())
 
     assert within == before
+
+
+@pytest.mark.parametrize("journal", [[], ["--journal", "run.journal"]], ids=["in memory", "in a file"])
+def test_a_signal_while_the_journal_is_opened_ends_it_before_anything_is_sent(
+    cli, served, file, tmp_path, monkeypatch, journal
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for kind in (MemoryJournal, SQLiteJournal):
+
+        async def open_slowly(self: Any, identity: Any, opened: Any = kind.open) -> bool:
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.sleep(0)
+            return await opened(self, identity)
+
+        monkeypatch.setattr(kind, "open", open_slowly)
+    ended = cli("send", file(count=2), "--list", 1, *journal)
+
+    assert (ended.code, served.sandbox.applied_total) == (130, 0)
+    assert ended.err.splitlines()[-1] == "interrupted before anything was sent"
