@@ -215,6 +215,7 @@ class Pacer:
         """Turn away those who wait, and from now on whoever would have to."""
         self._closed = True
         self._turn_away()
+        self._arm(math.inf)
 
     def _turn_away(self) -> None:
         for state in self._lanes.values():

@@ -329,6 +329,17 @@ async def test_after_a_pause_with_nothing_learnt_the_pacer_is_unhindered_again(s
     assert (one.times, one.pacer.learnt_rate, one.pacer._calm) == ([1.0, 1.0], None, True)
 
 
+async def test_a_pacer_that_is_closed_leaves_no_timer_behind(stand):
+    one = stand()
+    before = asyncio.all_tasks()
+    one.pacer.pause(3600)
+    waiting = await one.ask()
+    during = one.clock.sleepers
+    one.pacer.close()
+    await asyncio.gather(*waiting)
+    assert (during, one.clock.sleepers, asyncio.all_tasks() - before) == (1, 0, set())
+
+
 async def test_a_pacer_that_was_never_paused_says_so():
     assert Pacer(Pace(), FakeClock()).paused_until == -math.inf
 
