@@ -14,7 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import assert_never
 
-__all__ = ["Breaker", "BreakerState", "ConcurrencyLimit", "LearntRate", "Meter"]
+__all__ = ["Breaker", "BreakerState", "ConcurrencyLimit", "LearntRate", "Meter", "Tally"]
+
+_LONGEST_SPAN = 60.0
+"""Seconds; limits by the hour or the day are not a matter of pacing."""
 
 
 class ConcurrencyLimit:
@@ -88,6 +91,43 @@ class Meter:
         self.ready_at -= units / self.rate
 
 
+class Tally:
+    """How many came since a time: exact for the last 512, within half a percent before, whatever their number.
+
+    Each level has half as many entries as came to it, each of twice the weight: 400 a second for four minutes are two
+    thousand entries. Where so much as a minute's worth counts, a time for each would be without bound.
+    """
+
+    __slots__ = ("_levels", "_longest")
+
+    _MOST = 512
+
+    def __init__(self, longest: float) -> None:
+        """Remember what came at most ``longest`` seconds ago."""
+        self._longest = longest
+        self._levels: list[collections.deque[float]] = [collections.deque()]
+
+    def add(self, now: float) -> None:
+        """Count one."""
+        at = now
+        for level in self._levels:
+            level.append(at)
+            if len(level) <= self._MOST:
+                return
+            level.popleft()
+            at = level.popleft()  # the later of the two stands for both
+            if at < now - self._longest:
+                return
+        self._levels.append(collections.deque([at]))
+
+    def since(self, start: float) -> int:
+        """Return how many came after ``start``."""
+        return sum(
+            sum(1 for _ in itertools.takewhile(lambda at: at > start, reversed(level))) << weight
+            for weight, level in enumerate(self._levels)
+        )
+
+
 class LearntRate:
     """What rate the server lets through, learnt from its refusals; None as long as it never refused.
 
@@ -109,7 +149,7 @@ class LearntRate:
         self._step = step
         self._shortest = plateau
         self._doubling = doubling
-        self._accepted_at: collections.deque[float] = collections.deque(maxlen=4096)
+        self._accepted = Tally(4 * _LONGEST_SPAN)
         self._level = 0.0
         self._late = 0.0
         self._span = 1.0
@@ -125,7 +165,7 @@ class LearntRate:
         ``held_back``: the rate is what has kept requests waiting; one that is not used is not raised. ``late``: it was
         sent before the last refusal came, and so belongs to what that refusal was the answer to.
         """
-        self._accepted_at.append(now)
+        self._accepted.add(now)
         if self.rate is None:
             return
         if late:
@@ -141,7 +181,7 @@ class LearntRate:
     def throttled(self, now: float, pause: float) -> None:
         """Learn from a refusal, after which nothing goes out for ``pause`` seconds."""
         # A window of the server's can hardly be shorter than what it tells to wait, and one second is the commonest.
-        self._span = span = min(max(pause, 1.0), 60.0)
+        self._span = span = min(max(pause, 1.0), _LONGEST_SPAN)
         if self.rate is None:
             self._late = (1 - self._margin) / span
             self._learn(now, self._seen(now, span) * (1 - self._margin))
@@ -152,17 +192,14 @@ class LearntRate:
         elif now >= self._learnt_at + 1.0:
             # Too soon to have measured anything: far too fast, but for what got through since the pause.
             self._late = 0.0
-            self._learn(now, max(self.rate * 0.7, self._since(self._resumed_at) / span))
+            self._learn(now, max(self.rate * 0.7, self._accepted.since(self._resumed_at) / span))
         # else: the server's window has not drained since the last refusal, and nothing new is learnt from this one.
         self._plateau = max(self._shortest, min(10 * pause, 600.0))
         self._resumed_at = self._moved_at = now + pause
         self._phase = 0.0
 
-    def _since(self, start: float) -> int:
-        return sum(1 for _ in itertools.takewhile(lambda at: at > start, reversed(self._accepted_at)))
-
     def _seen(self, now: float, span: float) -> float:
-        return max(self._since(now - span) / span, self._since(now - 4 * span) / (4 * span))
+        return max(self._accepted.since(now - span) / span, self._accepted.since(now - 4 * span) / (4 * span))
 
     def _learn(self, now: float, level: float) -> None:
         if level > 0:

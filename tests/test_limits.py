@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from mobiz_async.limits import Breaker, BreakerState, ConcurrencyLimit, LearntRate, Meter
+from mobiz_async.limits import Breaker, BreakerState, ConcurrencyLimit, LearntRate, Meter, Tally
 
 
 def limit(ceiling=8):
@@ -170,6 +170,23 @@ def test_what_was_given_back_can_be_taken_again():
     assert meter.ready_at == 0.0
 
 
+@pytest.mark.parametrize("a_second", [2, 100, 400, 5000])
+def test_a_tally_counts_to_half_a_percent_in_little_memory(a_second):
+    tally, seconds = Tally(240.0), 300
+    for number in range(a_second * seconds):
+        tally.add(number / a_second)
+    for span in (1.0, 60.0, 240.0):
+        assert tally.since(seconds - span) == pytest.approx(span * a_second, rel=0.005, abs=1)
+    assert sum(map(len, tally._levels)) <= 8000
+
+
+def test_a_tally_of_few_is_exact():
+    tally = Tally(240.0)
+    for number in range(500):
+        tally.add(float(number))
+    assert [tally.since(start) for start in (-1.0, 0.0, 489.5, 499.0)] == [500, 499, 10, 0]
+
+
 def learnt(accepted=50, window=0.5, pause=1.0):
     """A rate learnt from a burst that was refused after ``accepted`` requests in ``window`` seconds."""
     rate = LearntRate()
@@ -199,6 +216,10 @@ def test_a_refusal_before_anything_was_accepted_teaches_nothing():
 )
 def test_the_first_refusal_shows_the_rate(accepted, window, pause, expected):
     assert learnt(accepted, window, pause).rate == pytest.approx(expected * 0.97, rel=0.01)
+
+
+def test_a_rate_of_hundreds_a_second_is_measured_over_a_whole_minute():
+    assert learnt(accepted=200 * 60, window=60.0, pause=60.0).rate == pytest.approx(200 * 0.97, rel=0.01)
 
 
 def test_answers_that_arrive_after_the_refusal_they_preceded_count_too():
