@@ -73,6 +73,11 @@ class ConcurrencyLimit:
         self._learnt = max(min(self._learnt, self.ceiling) * self._decrease, 1.0)
         self._fit()
 
+    def forget(self) -> None:
+        """Be uncut again: what the refusals have taught is too old to hold."""
+        self._learnt = math.inf
+        self._fit()
+
 
 class Meter:
     """So many units a second, whatever the size of one taking: a large one is paid for by a longer wait after it.

@@ -324,6 +324,8 @@ class Pacer:
     def _apply_rate(self) -> None:
         rate = self._learnt.rate
         for lane, state in self._lanes.items():
+            if not self._learnt.remembers:
+                state.limit.forget()
             if rate is None:
                 if (meter := self._learnt_meters.pop(lane, None)) is not None:
                     state.requests.remove(meter)

@@ -135,6 +135,17 @@ def test_a_limit_that_has_grown_back_to_its_ceiling_is_uncut():
         assert tested.value == 32
 
 
+def test_a_limit_that_forgets_is_its_ceiling_again_under_whatever_ceiling():
+    tested = limit(8)
+    for _ in range(5):
+        tested.throttled()
+    cut = tested.value
+    tested.forget()
+    with tested.allowing(32):
+        assert (cut, tested.value) == (1, 32)
+    assert tested.value == 8
+
+
 def taken_at(meter, units, count):
     """The times of ``count`` takings, each as early as the meter allows, from time 0."""
     now, times = 0.0, []

@@ -341,12 +341,23 @@ async def throttled_by_a_crowd(one):
 async def test_what_was_learnt_is_forgotten_after_a_quiet_time_and_the_pacer_unhindered_again(stand):
     one = stand()
     await throttled_by_a_crowd(one)
-    before = one.pacer.learnt_rate
+    before = one.pacer.learnt_rate, one.pacer.single_limit
     await one.clock.advance(1 + 64 + 1)
     await one.ask(1, Lane.SINGLE)
-    assert (before, one.pacer.learnt_rate, one.pacer._calm) == (pytest.approx(5 * 0.97), None, True)
-    await one.ask(60, Lane.SINGLE)
-    assert one.times[-60:] == [one.clock.monotonic()] * 60
+    assert before == (pytest.approx(5 * 0.97), 70)
+    assert (one.pacer.learnt_rate, one.pacer.single_limit, one.pacer._calm) == (None, 100, True)
+    await one.ask(99, Lane.SINGLE)
+    assert one.times[-99:] == [one.clock.monotonic()] * 99
+
+
+async def test_a_limit_that_was_cut_without_a_rate_recovers_with_quiet_time_too(stand):
+    one = stand()
+    await one.ask(1, Lane.SINGLE)
+    one.permit().settle(Verdict.THROTTLED, 1.0)
+    before = one.pacer.learnt_rate, one.pacer.single_limit
+    await one.clock.advance(1 + 64 + 1)
+    await one.ask(1, Lane.SINGLE)
+    assert (before, one.pacer.single_limit) == ((None, 70), 100)
 
 
 async def test_traffic_below_the_rate_has_it_forgotten_although_something_is_always_under_way(stand):
