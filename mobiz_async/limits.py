@@ -14,7 +14,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import assert_never
 
-__all__ = ["Breaker", "BreakerState", "ConcurrencyLimit", "LearntRate", "Meter"]
+__all__ = ["Breaker", "BreakerState", "ConcurrencyLimit", "LearntRate", "Meter", "Tally"]
+
+_LONGEST_SPAN = 60.0
+"""Seconds; limits by the hour or the day are not a matter of pacing."""
+_BRISK = 5.0
+"""A second; a client that takes so much for a limit by mistake keeps twenty PINs waiting for four seconds, not more."""
+_CROWDED_IN_A_ROW = 3
+_REFUSED_IN_A_ROW = 3
+"""With nothing accepted between; a server that refuses still more has another reason than the rate."""
+_KEPT = 4
+"""Plateaus, each of ten pauses at least, so that finding out again takes a fortieth of the time."""
 
 
 class ConcurrencyLimit:
@@ -63,6 +73,11 @@ class ConcurrencyLimit:
         self._learnt = max(min(self._learnt, self.ceiling) * self._decrease, 1.0)
         self._fit()
 
+    def forget(self) -> None:
+        """Be uncut again: what the refusals have taught is too old to hold."""
+        self._learnt = math.inf
+        self._fit()
+
 
 class Meter:
     """So many units a second, whatever the size of one taking: a large one is paid for by a longer wait after it.
@@ -88,13 +103,54 @@ class Meter:
         self.ready_at -= units / self.rate
 
 
-class LearntRate:
-    """What rate the server lets through, learnt from its refusals; None as long as it never refused.
+class Tally:
+    """How many came since a time: exact for the last 512, within half a percent before, whatever their number.
 
-    The first refusal shows how many a second were accepted up to then, and the rate becomes a little less. There it
-    stays for the ``plateau``, since every refusal costs a whole pause and must be rare. Then it climbs, slowly at first
-    and faster and faster, because a server that allows twice as much must be found out within half a minute. The next
-    refusal gives the next plateau: never below one that went well, and a little below one that did not.
+    Each level has half as many entries as came to it, each of twice the weight: 400 a second for four minutes are two
+    thousand entries. Where so much as a minute's worth counts, a time for each would be without bound.
+    """
+
+    __slots__ = ("_levels", "_longest")
+
+    _MOST = 512
+
+    def __init__(self, longest: float) -> None:
+        """Remember what came at most ``longest`` seconds ago."""
+        self._longest = longest
+        self._levels: list[collections.deque[float]] = [collections.deque()]
+
+    def add(self, now: float) -> None:
+        """Count one."""
+        at = now
+        for level in self._levels:
+            level.append(at)
+            if len(level) <= self._MOST:
+                return
+            level.popleft()
+            at = level.popleft()  # the later of the two stands for both
+            if at < now - self._longest:
+                return
+        self._levels.append(collections.deque([at]))
+
+    def since(self, start: float) -> int:
+        """Return how many came after ``start``."""
+        return sum(
+            sum(1 for _ in itertools.takewhile(lambda at: at > start, reversed(level))) << weight
+            for weight, level in enumerate(self._levels)
+        )
+
+
+class LearntRate:
+    """What rate the server lets through, learnt from its refusals; None where nothing is known.
+
+    A refusal after a measure shows how many a second were accepted up to then, and the rate becomes a little less.
+    There it stays for the ``plateau``, since every refusal costs a whole pause and must be rare. Then it climbs, slowly
+    at first and faster and faster, because a server that allows twice as much must be found out within half a minute.
+    The next refusal gives the next plateau: never below one that went well, and a little below one that did not.
+
+    What a client has to send is no measure of what it may send: only a brisk stream is, or one with others behind it.
+    And nothing is kept for ever. The plateau passes whether or not the rate is used, and what has kept nobody waiting
+    for four plateaus, 40 pauses, is forgotten, since to find it out again costs one pause.
     """
 
     def __init__(
@@ -105,69 +161,99 @@ class LearntRate:
         ``doubling`` is how long the climb takes to twice the rate of the plateau.
         """
         self.rate: float | None = None
+        self.remembers = False
+        """Whether a refusal is held against the server still; without one there is no rate either."""
         self._margin = margin
         self._step = step
         self._shortest = plateau
         self._doubling = doubling
-        self._accepted_at: collections.deque[float] = collections.deque(maxlen=4096)
+        self._accepted = Tally(4 * _LONGEST_SPAN)
+        self._crowded = 0
+        self._refused = 0
         self._level = 0.0
         self._late = 0.0
         self._span = 1.0
         self._plateau = plateau
         self._phase = 0.0
         self._moved_at = -math.inf
+        self._used_at = -math.inf
         self._resumed_at = -math.inf
         self._learnt_at = -math.inf
 
-    def accepted(self, now: float, *, held_back: bool = False, late: bool = False) -> None:
+    def accepted(self, now: float, *, held_back: bool = False, late: bool = False, crowded: bool = False) -> None:
         """Count one accepted request.
 
         ``held_back``: the rate is what has kept requests waiting; one that is not used is not raised. ``late``: it was
-        sent before the last refusal came, and so belongs to what that refusal was the answer to.
+        sent before the last refusal came, and so belongs to what that refusal was the answer to. ``crowded``: others
+        were waiting or on their way, so that it was not for want of requests that no more were accepted.
         """
-        self._accepted_at.append(now)
-        if self.rate is None:
+        self._accepted.add(now)
+        self._crowded = self._crowded + 1 if crowded else 0
+        if not self.remembers:
             return
         if late:
-            if now <= self._learnt_at + self._span:
+            if self.rate is not None and now <= self._learnt_at + self._span:
                 self._level += self._late
-        elif now > self._moved_at:
-            step = min(now - self._moved_at, 5.0)
-            self._moved_at = now
-            if held_back or self._phase + step < self._plateau:
-                self._phase += step
-        self.rate = self._level * (1 + (max(self._phase - self._plateau, 0.0) / self._doubling) ** 2)
+                self._raise()
+        else:
+            self._refused = 0
+            self.pass_time(now, held_back=held_back)
+
+    def pass_time(self, now: float, *, held_back: bool = False) -> None:
+        """Let the time since the last call count, as ``accepted`` does."""
+        step = now - self._moved_at
+        if step <= 0:
+            return
+        self._moved_at = now
+        if held_back:
+            self._used_at = now
+            self._phase += step
+        elif now - self._used_at > _KEPT * self._plateau:
+            self.rate, self.remembers = None, False
+            return
+        else:
+            self._phase = max(self._phase, min(self._phase + step, self._plateau))
+        self._raise()
+
+    def _raise(self) -> None:
+        if self.rate is not None:
+            self.rate = self._level * (1 + (max(self._phase - self._plateau, 0.0) / self._doubling) ** 2)
 
     def throttled(self, now: float, pause: float) -> None:
         """Learn from a refusal, after which nothing goes out for ``pause`` seconds."""
         # A window of the server's can hardly be shorter than what it tells to wait, and one second is the commonest.
-        self._span = span = min(max(pause, 1.0), 60.0)
+        self._span = span = min(max(pause, 1.0), _LONGEST_SPAN)
+        seen = self._measured(now, span)
         if self.rate is None:
-            self._late = (1 - self._margin) / span
-            self._learn(now, self._seen(now, span) * (1 - self._margin))
-        elif now >= self._resumed_at + span:
-            self._late = 0.0
-            level = min(self._seen(now, span), self.rate) * (1 - self._step)
-            self._learn(now, level if self._phase < self._plateau else max(level, self._level))
+            if seen is not None:
+                self._late = (1 - self._margin) / span
+                self._refused = 0
+                self._learn(now, seen * (1 - self._margin))
         elif now >= self._learnt_at + 1.0:
-            # Too soon to have measured anything: far too fast, but for what got through since the pause.
             self._late = 0.0
-            self._learn(now, max(self.rate * 0.7, self._since(self._resumed_at) / span))
+            self._refused += 1
+            if self._refused > _REFUSED_IN_A_ROW:
+                self.rate = None
+            elif now >= self._resumed_at + span:
+                level = min(self.rate if seen is None else seen, self.rate) * (1 - self._step)
+                self._learn(now, level if self._phase < self._plateau else max(level, self._level))
+            else:
+                # Too soon to have measured anything: far too fast, but for what got through since the pause.
+                self._learn(now, max(self.rate * 0.7, self._accepted.since(self._resumed_at) / span))
         # else: the server's window has not drained since the last refusal, and nothing new is learnt from this one.
+        self.remembers = True
         self._plateau = max(self._shortest, min(10 * pause, 600.0))
-        self._resumed_at = self._moved_at = now + pause
+        self._resumed_at = self._moved_at = self._used_at = now + pause
         self._phase = 0.0
 
-    def _since(self, start: float) -> int:
-        return sum(1 for _ in itertools.takewhile(lambda at: at > start, reversed(self._accepted_at)))
-
-    def _seen(self, now: float, span: float) -> float:
-        return max(self._since(now - span) / span, self._since(now - 4 * span) / (4 * span))
+    def _measured(self, now: float, span: float) -> float | None:
+        """Return how many a second were accepted lately, or None where that is what there was to send."""
+        seen = max(self._accepted.since(now - span) / span, self._accepted.since(now - 4 * span) / (4 * span))
+        return seen if seen >= _BRISK or (seen > 0 and self._crowded >= _CROWDED_IN_A_ROW) else None
 
     def _learn(self, now: float, level: float) -> None:
-        if level > 0:
-            self.rate = self._level = level
-            self._learnt_at = now
+        self.rate = self._level = level
+        self._learnt_at = now
 
 
 class BreakerState(enum.Enum):

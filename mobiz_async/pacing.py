@@ -3,7 +3,7 @@
 A request asks for a ``Permit`` before each attempt and settles it with what the attempt proved. A server that never
 throttles is never held back: without a 429 the pacer is a counter. With one, three things happen: the whole client is
 silent for as long as the server said, fewer requests go at once, and the rate that the server lets through is learnt,
-kept just below, and tried upwards from time to time.
+kept just below, tried upwards from time to time, and forgotten when nobody has had to wait for it for long.
 
 Single triggers have a lane of their own, with its own slots, and never wait for a bulk run: of a rate that is capped
 or learnt they take their part first, and the bulk run gets what is left. While the breaker is open, bulk requests wait
@@ -29,6 +29,9 @@ from mobiz_async.queueing import Waiters
 from mobiz_async.verdicts import Verdict
 
 __all__ = ["Lane", "Pacer", "Permit"]
+
+_CROWD = 3
+"""At once, waiting or on their way: with fewer the client may well have had no more to send."""
 
 
 class Lane(enum.Enum):
@@ -137,7 +140,7 @@ class Pacer:
 
     @property
     def learnt_rate(self) -> float | None:
-        """Requests a second that the server seems to allow; None as long as it never throttled."""
+        """Requests a second that the server seems to allow, as of the last request; None where nothing is known."""
         return self._learnt.rate
 
     @property
@@ -204,6 +207,10 @@ class Pacer:
             state.in_flight += 1
             return Permit(self, state, records, self._epoch)
         now = self._clock.monotonic()
+        if self._learnt.remembers and not self.in_flight:
+            # A quiet time counts as well, and must have counted before somebody is held back.
+            self._learnt.pass_time(now, held_back=self._held_back(now))
+            self._apply_rate()
         return self._grant(state, records, now) if self._due(state, now) <= now else None
 
     def pause(self, seconds: float) -> None:
@@ -215,6 +222,7 @@ class Pacer:
         """Turn away those who wait, and from now on whoever would have to."""
         self._closed = True
         self._turn_away()
+        self._arm(math.inf)
 
     def _turn_away(self) -> None:
         for state in self._lanes.values():
@@ -281,7 +289,7 @@ class Pacer:
         if verdict is Verdict.ACCEPTED:
             self._breaker.answered()
             state.limit.accepted(state.in_flight)
-            self._learn(now, late=epoch != self._epoch)
+            self._learn(now, late=epoch != self._epoch, crowded=state.in_flight + len(state.waiters) >= _CROWD)
         elif verdict is Verdict.THROTTLED:
             self._breaker.answered()
             self._throttled(state, epoch, now, retry_after, delay)
@@ -303,20 +311,25 @@ class Pacer:
         if self._bulk.waiters or self._single.waiters:
             self._pump()
 
-    def _learn(self, now: float, *, late: bool) -> None:
+    def _learn(self, now: float, *, late: bool, crowded: bool) -> None:
+        remembered = self._learnt.remembers
+        self._learnt.accepted(now, held_back=remembered and self._held_back(now), late=late, crowded=crowded)
+        if remembered:
+            self._apply_rate()
+
+    def _held_back(self, now: float) -> bool:
         rate = self._learnt.rate
-        if rate is None:
-            self._learnt.accepted(now)
-            return
-        held_back = now - self._held_back_at <= max(1.0, 2 / rate)
-        self._learnt.accepted(now, held_back=held_back, late=late)
-        self._apply_rate()
+        return rate is not None and now - self._held_back_at <= max(1.0, 2 / rate)
 
     def _apply_rate(self) -> None:
         rate = self._learnt.rate
-        if rate is None:
-            return
         for lane, state in self._lanes.items():
+            if not self._learnt.remembers:
+                state.limit.forget()
+            if rate is None:
+                if (meter := self._learnt_meters.pop(lane, None)) is not None:
+                    state.requests.remove(meter)
+                continue
             if lane not in self._learnt_meters:
                 self._learnt_meters[lane] = Meter(rate)
                 state.requests.append(self._learnt_meters[lane])

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from mobiz_async.limits import Breaker, BreakerState, ConcurrencyLimit, LearntRate, Meter
+from mobiz_async.limits import Breaker, BreakerState, ConcurrencyLimit, LearntRate, Meter, Tally
 
 
 def limit(ceiling=8):
@@ -135,6 +135,17 @@ def test_a_limit_that_has_grown_back_to_its_ceiling_is_uncut():
         assert tested.value == 32
 
 
+def test_a_limit_that_forgets_is_its_ceiling_again_under_whatever_ceiling():
+    tested = limit(8)
+    for _ in range(5):
+        tested.throttled()
+    cut = tested.value
+    tested.forget()
+    with tested.allowing(32):
+        assert (cut, tested.value) == (1, 32)
+    assert tested.value == 8
+
+
 def taken_at(meter, units, count):
     """The times of ``count`` takings, each as early as the meter allows, from time 0."""
     now, times = 0.0, []
@@ -170,6 +181,23 @@ def test_what_was_given_back_can_be_taken_again():
     assert meter.ready_at == 0.0
 
 
+@pytest.mark.parametrize("a_second", [2, 100, 400, 5000])
+def test_a_tally_counts_to_half_a_percent_in_little_memory(a_second):
+    tally, seconds = Tally(240.0), 300
+    for number in range(a_second * seconds):
+        tally.add(number / a_second)
+    for span in (1.0, 60.0, 240.0):
+        assert tally.since(seconds - span) == pytest.approx(span * a_second, rel=0.005, abs=1)
+    assert sum(map(len, tally._levels)) <= 8000
+
+
+def test_a_tally_of_few_is_exact():
+    tally = Tally(240.0)
+    for number in range(500):
+        tally.add(float(number))
+    assert [tally.since(start) for start in (-1.0, 0.0, 489.5, 499.0)] == [500, 499, 10, 0]
+
+
 def learnt(accepted=50, window=0.5, pause=1.0):
     """A rate learnt from a burst that was refused after ``accepted`` requests in ``window`` seconds."""
     rate = LearntRate()
@@ -199,6 +227,49 @@ def test_a_refusal_before_anything_was_accepted_teaches_nothing():
 )
 def test_the_first_refusal_shows_the_rate(accepted, window, pause, expected):
     assert learnt(accepted, window, pause).rate == pytest.approx(expected * 0.97, rel=0.01)
+
+
+def test_a_rate_of_hundreds_a_second_is_measured_over_a_whole_minute():
+    assert learnt(accepted=200 * 60, window=60.0, pause=60.0).rate == pytest.approx(200 * 0.97, rel=0.01)
+
+
+@pytest.mark.parametrize(("every", "pause"), [(60, 60), (10, 60), (0.5, 60), (0.5, 1), (2, 1)])
+def test_light_traffic_up_to_a_refusal_is_demand_and_teaches_no_rate(every, pause):
+    rate = LearntRate()
+    for step in range(600):
+        rate.accepted(step * every)
+    rate.throttled(600 * every, pause)
+    assert rate.rate is None
+
+
+@pytest.mark.parametrize(("crowd", "expected"), [(3, 3 * 0.97), (2, None)])
+def test_few_accepted_teach_a_rate_where_others_were_behind_each(crowd, expected):
+    rate = LearntRate()
+    for step in range(5):
+        rate.accepted(step * 0.01 - 100, crowded=True)
+    rate.accepted(-99.0)
+    for step in range(crowd):
+        rate.accepted(step * 0.01, crowded=True)
+    rate.throttled(0.5, 1.0)
+    assert rate.rate == (expected and pytest.approx(expected))
+
+
+def test_a_refusal_in_light_traffic_lowers_what_was_learnt_by_a_step_and_not_to_the_traffic():
+    rate = learnt()
+    first = rate.rate
+    for at in (2.0, 4.0, 6.0):
+        rate.accepted(at)
+    rate.throttled(8.0, 1.0)
+    assert rate.rate == pytest.approx(first * 0.95)
+
+
+def test_a_server_that_refuses_all_however_few_is_taken_to_have_another_reason_than_the_rate():
+    rate, now, seen = learnt(), 0.5, []
+    for _ in range(4):
+        now += 1.1
+        rate.throttled(now, 1.0)
+        seen.append(rate.rate and round(rate.rate, 1))
+    assert seen == [33.9, 23.8, 16.6, None]
 
 
 def test_answers_that_arrive_after_the_refusal_they_preceded_count_too():
@@ -239,6 +310,50 @@ def test_a_rate_that_is_not_used_is_not_raised():
     first = rate.rate
     stream(rate, 1.5, 60, held_back=False)
     assert rate.rate == first
+
+
+@pytest.mark.parametrize("every", [None, 0.5, 20.0], ids=["nothing at all", "used a little", "now and then"])
+def test_the_plateau_passes_whether_or_not_the_rate_is_used(every):
+    rate = learnt()
+    first = rate.rate
+    for step in range(0 if every is None else int(40 / every)):
+        rate.accepted(1.5 + step * every)
+    rate.pass_time(41.5)
+    before = rate.rate
+    stream(rate, 41.5, 7.1)
+    assert (before, True) == (first, rate.rate >= 2 * first)
+
+
+@pytest.mark.parametrize(("pause", "kept"), [(1.0, 64.0), (10.0, 400.0), (60.0, 2400.0), (3600.0, 2400.0)])
+def test_what_keeps_nobody_waiting_for_four_plateaus_is_forgotten(pause, kept):
+    rate = learnt(accepted=600, window=0.5, pause=pause)
+    rate.pass_time(0.5 + pause + kept)
+    before = rate.rate, rate.remembers
+    rate.pass_time(0.5 + pause + kept + 1)
+    assert (before, rate.rate, rate.remembers) == ((pytest.approx(600 / min(pause, 60) * 0.97), True), None, False)
+
+
+def test_traffic_that_the_rate_never_holds_back_does_not_keep_it_from_being_forgotten():
+    rate = learnt()
+    for step in range(700):
+        rate.accepted(1.5 + step * 0.1)
+    assert (rate.rate, rate.remembers) == (None, False)
+
+
+def test_a_rate_that_keeps_somebody_waiting_is_not_forgotten():
+    rate = learnt()
+    for step in range(600):
+        rate.accepted(1.5 + step, held_back=step % 60 == 0)
+    assert rate.remembers
+
+
+def test_after_forgetting_the_next_refusal_is_a_first_one():
+    rate = learnt()
+    rate.pass_time(100.0)
+    for step in range(200):
+        rate.accepted(100 + step / 200)
+    rate.throttled(101.0, 1.0)
+    assert rate.rate == pytest.approx(200 * 0.97, rel=0.01)
 
 
 def test_a_refusal_on_the_way_up_never_ends_below_the_plateau_that_went_well():

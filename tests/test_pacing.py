@@ -329,6 +329,68 @@ async def test_after_a_pause_with_nothing_learnt_the_pacer_is_unhindered_again(s
     assert (one.times, one.pacer.learnt_rate, one.pacer._calm) == ([1.0, 1.0], None, True)
 
 
+async def throttled_by_a_crowd(one):
+    """Have five of seven requests accepted, and the others refused."""
+    await one.ask(7, Lane.SINGLE)
+    for position in range(5):
+        one.permit(position).settle(Verdict.ACCEPTED)
+    for position in (5, 6):
+        one.permit(position).settle(Verdict.THROTTLED, 1.0)
+
+
+async def test_what_was_learnt_is_forgotten_after_a_quiet_time_and_the_pacer_unhindered_again(stand):
+    one = stand()
+    await throttled_by_a_crowd(one)
+    before = one.pacer.learnt_rate, one.pacer.single_limit
+    await one.clock.advance(1 + 64 + 1)
+    await one.ask(1, Lane.SINGLE)
+    assert before == (pytest.approx(5 * 0.97), 70)
+    assert (one.pacer.learnt_rate, one.pacer.single_limit, one.pacer._calm) == (None, 100, True)
+    await one.ask(99, Lane.SINGLE)
+    assert one.times[-99:] == [one.clock.monotonic()] * 99
+
+
+async def test_a_limit_that_was_cut_without_a_rate_recovers_with_quiet_time_too(stand):
+    one = stand()
+    await one.ask(1, Lane.SINGLE)
+    one.permit().settle(Verdict.THROTTLED, 1.0)
+    before = one.pacer.learnt_rate, one.pacer.single_limit
+    await one.clock.advance(1 + 64 + 1)
+    await one.ask(1, Lane.SINGLE)
+    assert (before, one.pacer.single_limit) == ((None, 70), 100)
+
+
+async def test_traffic_below_the_rate_has_it_forgotten_although_something_is_always_under_way(stand):
+    one = stand()
+    await throttled_by_a_crowd(one)
+    await one.clock.advance(1)
+    await one.ask(1, Lane.SINGLE)
+    for _ in range(70):
+        await one.clock.advance(1)
+        await one.ask(1, Lane.SINGLE)
+        one.permit(-2).settle(Verdict.ACCEPTED)
+    assert (one.pacer.learnt_rate, one.pacer._calm) == (None, True)
+
+
+async def test_a_cap_of_the_callers_outlasts_what_was_learnt(stand):
+    one = stand(requests_per_second=1000)
+    await throttled_by_a_crowd(one)
+    await one.clock.advance(100)
+    await one.ask(60, Lane.SINGLE)
+    assert (one.pacer.learnt_rate, 20 <= one.pacer.in_flight <= 22) == (None, True)
+
+
+async def test_a_pacer_that_is_closed_leaves_no_timer_behind(stand):
+    one = stand()
+    before = asyncio.all_tasks()
+    one.pacer.pause(3600)
+    waiting = await one.ask()
+    during = one.clock.sleepers
+    one.pacer.close()
+    await asyncio.gather(*waiting)
+    assert (during, one.clock.sleepers, asyncio.all_tasks() - before) == (1, 0, set())
+
+
 async def test_a_pacer_that_was_never_paused_says_so():
     assert Pacer(Pace(), FakeClock()).paused_until == -math.inf
 
