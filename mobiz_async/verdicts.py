@@ -160,8 +160,7 @@ def _list_refused(seen: Seen) -> bool:
     # A "status" of three digits is no word of the vendor's but an HTTP status that somebody copied (RFC 9457 has it
     # so): of this reply, which is judged by it anyway, or of another, of which a 4xx says that it was refused.
     code = seen.answer.code
-    refused = code < 100 or (400 <= code < 500 and code not in (seen.status, 408, 499))  # noqa: PLR2004  the same
-    return refused and seen.status < 500  # noqa: PLR2004  the backend may go on and finish, whatever it says
+    return code < 100 or (400 <= code < 500 and code not in (seen.status, 408, 499))  # noqa: PLR2004  the same
 
 
 def _empty_202(seen: Seen) -> bool:
@@ -226,7 +225,6 @@ ANSWERS: tuple[Row, ...] = (
     Row("413", _status(413), Verdict.TOO_LARGE, "gateway: a body too large is not passed on"),
     Row("400, 422", _status(400, 422), Verdict.INVALID_PAYLOAD, "RFC 9110: the content was not processed"),
     Row("404, 405", _status(404, 405), Verdict.MISDIRECTED, "nothing is at this address: no operation, or no list"),
-    Row("status not 1", _list_refused, Verdict.REFUSED, "vendor: the documented success is status 1"),
     Row("202 empty", _empty_202, Verdict.ACCEPTED, "a Logic Apps trigger's acceptance; no ids are known"),
     Row("307, 308", _status(307, 308), Verdict.MISDIRECTED, "RFC 9110: to be repeated elsewhere, so not done here"),
     Row(
@@ -243,16 +241,18 @@ ANSWERS: tuple[Row, ...] = (
     ),
     Row("408, 499", _status(408, 499), Verdict.SERVER_ERROR, "somebody gave up waiting; the backend may not have"),
     Row(
-        "other 4xx",
-        lambda seen: 400 <= seen.status < 500,  # noqa: PLR2004  the same
-        Verdict.REFUSED,
-        "RFC 9110: the client's mistake, refused",
-    ),
-    Row(
         "5xx",
         lambda seen: seen.status >= 500,  # noqa: PLR2004  the same
         Verdict.SERVER_ERROR,
         "the backend may go on and finish",
+    ),
+    # Below what leaves open whether it was processed: a status other than 1 is no documented word for "not applied".
+    Row("status not 1", _list_refused, Verdict.REFUSED, "vendor: the documented success is status 1"),
+    Row(
+        "other 4xx",
+        lambda seen: 400 <= seen.status < 500,  # noqa: PLR2004  the same
+        Verdict.REFUSED,
+        "RFC 9110: the client's mistake, refused",
     ),
     Row(
         "anything else",
