@@ -136,8 +136,8 @@ class Seen:
 
     @property
     def retry_after(self) -> bool:
-        """Whether the reply has a ``Retry-After``."""
-        return self.attempt.reply is not None and "retry-after" in self.attempt.reply.headers
+        """Whether the reply says when to come back, in a ``Retry-After`` that can be read."""
+        return self.attempt.reply is not None and retry_after(self.attempt.reply, 0.0) is not None
 
 
 def _trigger(code: ResultCode) -> Callable[[Seen], bool]:
