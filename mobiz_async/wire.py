@@ -7,6 +7,7 @@ judging it. The judging is done by ``verdicts``.
 from __future__ import annotations
 
 import enum
+import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -150,7 +151,7 @@ class AnswerKind(enum.Enum):
     """What kind of answer a reply's body is."""
 
     EMPTY = "no body"
-    UNREADABLE = "not JSON, or not an object"
+    UNREADABLE = "not JSON, not an object, or one that contradicts itself"
     RESULT = "a trigger's result code, or a list's status"
     OTHER = "JSON without the documented fields: the gateway's own, or somebody else's"
 
@@ -253,7 +254,7 @@ def read(operation: Operation, reply: Reply) -> Answer:
         raw = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return Answer(AnswerKind.UNREADABLE)
-    if not isinstance(raw, dict):
+    if not isinstance(raw, dict) or _contradicts_itself(body, "Result_Code" if operation.is_trigger else "status"):
         return Answer(AnswerKind.UNREADABLE, raw=raw)
     if operation.is_trigger and (code := _whole(raw.get("Result_Code"))) is not None:
         return Answer(
@@ -278,6 +279,20 @@ def read(operation: Operation, reply: Reply) -> Answer:
         reference=_reference(raw.get("activityId")),
         raw=raw,
     )
+
+
+def _contradicts_itself(body: bytes, name: str) -> bool:
+    """Whether an object has ``name`` twice, with two codes: a decoder would take the last, and somebody else the first.
+
+    Which of them is meant nobody can say. Whether the name is there twice is asked of every reply, and so is quick.
+    """
+    if body.count(b'"%b"' % name.encode()) < 2:  # noqa: PLR2004  twice is two
+        return False
+    try:
+        fields = json.loads(body, object_pairs_hook=list)  # an object as its names and values, in order
+    except (ValueError, RecursionError):  # which msgspec took
+        return True
+    return len({_whole(value) for field, value in fields if field == name}) > 1
 
 
 def _first(raw: dict[str, Any], *paths: Sequence[str]) -> object:
