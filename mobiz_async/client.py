@@ -43,6 +43,7 @@ from mobiz_async.models import (
 )
 from mobiz_async.options import BulkOptions, BulkSettings
 from mobiz_async.pacing import Lane, Pacer
+from mobiz_async.quotations import scrubber
 from mobiz_async.reports import AppendReceipt, BulkReport, EventHook, TriggerReceipt, TriggerReport
 from mobiz_async.settings import whole
 from mobiz_async.transport import AiohttpTransport, Transport, check_base_url, proxy_of_environment
@@ -117,11 +118,13 @@ class MobizClient:
         self._clock: Clock = clock if clock is not None else SystemClock()
         self._send_time_format = send_time_format
         self._pace = pace if pace is not None else Pace(concurrency=concurrency)
+        scrub: Callable[[bytes], bytes] = bytes  # of another transport the keys are not known
         if transport is None:
             credentials = Credentials(
                 key_of("api_key", api_key, "MOBIZ_API_KEY"),
                 key_of("subscription_key", subscription_key, "MOBIZ_SUBSCRIPTION_KEY"),
             )
+            scrub = scrubber(credentials.api_key, credentials.subscription_key)
             insecure = allow_insecure or os.environ.get("MOBIZ_ALLOW_INSECURE") == "1"
             url = check_base_url(self._base_url, allow_insecure=insecure)
             transport = AiohttpTransport(
@@ -135,7 +138,7 @@ class MobizClient:
         elif session is not None:
             raise ConfigurationError("session and transport exclude each other")
         pacer = Pacer(self._pace, self._clock, longest_pause=retry.max_retry_after)
-        self._deliverer = Deliverer(transport, pacer, retry, self._clock, tuple(events))
+        self._deliverer = Deliverer(transport, pacer, retry, self._clock, tuple(events), scrub=scrub)
         self._lifetime = Lifetime(self._deliverer)
 
     def __repr__(self) -> str:

@@ -80,6 +80,8 @@ class Deliverer:
     """Returns a number from 0 to 1; for the jitter of backoffs."""
     reached: bool = False
     """Whether the server has ever answered. An outage is waited out; an address that never answered is not."""
+    scrub: Callable[[bytes], bytes] = bytes
+    """Takes out of a reply's body what must not be seen of it: keys that it quotes."""
     closed: asyncio.Event = attrs.field(factory=asyncio.Event)
     """Set when no further attempt is to begin: what is under way ends with what it has."""
 
@@ -266,6 +268,8 @@ class _Course:
         self._hooks.on_stage(stage)
 
     def _judge(self, attempt: Attempt) -> Judged:
+        if (reply := attempt.reply) is not None and (body := self._with.scrub(reply.body)) != reply.body:
+            attempt = attrs.evolve(attempt, reply=attrs.evolve(reply, body=body))
         return classify(self._request.operation, attempt, now=self._with.clock.wall())
 
     def _decide(self, judged: Judged) -> Decision:
