@@ -270,7 +270,7 @@ class _Course:
     def _judge(self, attempt: Attempt) -> Judged:
         if (reply := attempt.reply) is not None and (body := self._with.scrub(reply.body)) != reply.body:
             attempt = attrs.evolve(attempt, reply=attrs.evolve(reply, body=body))
-        return classify(self._request.operation, attempt, now=self._with.clock.wall())
+        return classify(self._request.operation, attempt, now=self._with.clock.wall(), sent=self._request.body)
 
     def _decide(self, judged: Judged) -> Decision:
         now = self._with.clock.monotonic()

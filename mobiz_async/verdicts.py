@@ -29,7 +29,7 @@ from mobiz_async.errors import (
     ThrottledError,
 )
 from mobiz_async.models import Outcome, ResultCode
-from mobiz_async.wire import Answer, AnswerKind, Operation, Reply, Request, read
+from mobiz_async.wire import Answer, AnswerKind, Body, Operation, Reply, Request, read, unquoted
 
 __all__ = ["ANSWERS", "FAILURES", "Attempt", "Failure", "Judged", "Row", "Stage", "Verdict", "classify", "retry_after"]
 
@@ -310,10 +310,15 @@ def classify(
     attempt: Attempt,
     *,
     now: float = 0.0,
+    sent: Body = b"",
     answers: tuple[Row, ...] = ANSWERS,
     failures: tuple[Row, ...] = FAILURES,
 ) -> Judged:
-    """Return what ``attempt`` proves. ``now``, seconds since the epoch, is for a ``Retry-After`` that is a date."""
+    """Return what ``attempt`` proves.
+
+    ``now``, seconds since the epoch, is for a ``Retry-After`` that is a date; ``sent`` is the body of the request, of
+    which no number is to show in the reference of an exception.
+    """
     if attempt.reply is None:
         seen = Seen(operation, attempt)
         row = next(row for row in failures if row.fits(seen))
@@ -321,6 +326,8 @@ def classify(
     answer = read(operation, attempt.reply)
     seen = Seen(operation, attempt, answer)
     row = next(row for row in answers if row.fits(seen))
+    if answer.reference is not None and row.verdict.outcome is not Outcome.ACCEPTED:
+        answer = attrs.evolve(answer, reference=unquoted(answer.reference, sent))
     return Judged(row.verdict, attempt, answer, retry_after(attempt.reply, now), row.name)
 
 

@@ -40,6 +40,7 @@ __all__ = [
     "format_send_time",
     "read",
     "trigger_request",
+    "unquoted",
 ]
 
 SUBSCRIPTION_HEADER = "Ocp-Apim-Subscription-Key"
@@ -172,7 +173,8 @@ class Answer:
 # What the API says in words may quote a record or a whole URL back; neither may reach an exception.
 _QUOTED = re.compile(r"(?<!\w)(?:'[^']*'|\"[^\"]*\"|`[^`]*`|\u2018[^\u2019]*\u2019|\u201c[^\u201d]*\u201d)(?!\w)")
 _EMAIL = re.compile(r"\S+@\S+")
-_LONG_NUMBER = re.compile(r"\+?\d[\d\s().-]{5,}\d")
+# Seven digits or more, whatever a server puts between them to make them readable. A list of figures has ", " there.
+_LONG_NUMBER = re.compile(r"\+?\d(?:(?:[^\w,;]|_)*\d|,\d){6,}")
 _URL = re.compile(r"\S*(?:://|api_key=)\S*", re.IGNORECASE)
 _UNCLOSED = re.compile(r"(?<!\w)(?:'[^']*|\"[^\"]*|`[^`]*|\u2018[^\u2019]*|\u201c[^\u201d]*)\Z")
 _HIDDEN = ((_URL, "[url]"), (_EMAIL, "[address]"), (_QUOTED, "[quoted]"), (_LONG_NUMBER, "[number]"))
@@ -197,9 +199,34 @@ def _words(value: object) -> str | None:
 
 
 def _reference(value: object) -> str | None:
-    # It may be a long number, and is there to be quoted; a URL it can only be by a gateway's mistake.
+    # It may be a long number, and is there to be quoted; a URL it can only be by a gateway's mistake. Whether it has
+    # anything of what was sent, ``unquoted`` sees to.
     text = _text(value)
     return None if text is None else _URL.sub("[url]", legible(text[:_LOOKED_AT]))[:_MESSAGE_LIMIT]
+
+
+_NATIONAL = 8
+"""Digits by which a number is known again, with its country code or without."""
+
+
+def unquoted(reference: str, body: Body) -> str | None:
+    """Return ``reference`` without the phone numbers of ``body``, which a server may refer to a message by.
+
+    An id may look like one as well, and is to be quoted to the vendor: what was sent alone tells them apart. What has
+    blanks in it is no id, but words.
+    """
+    if " " in reference:
+        return _words(reference)
+    if not _LONG_NUMBER.search(reference):
+        return reference
+    sent = bytes(body).translate(None, b" +-.()")
+
+    def shown(found: re.Match[str]) -> str:
+        parts = ["".join(str(int(digit)) for digit in part) for part in re.findall(r"\d+", found[0])]
+        ends = {digits[-_NATIONAL:] for digits in ("".join(parts), *parts) if len(digits) >= _NATIONAL}
+        return "[number]" if any(end.encode() in sent for end in ends) else found[0]
+
+    return _LONG_NUMBER.sub(shown, reference)
 
 
 def _whole(value: object) -> int | None:
