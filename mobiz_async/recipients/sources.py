@@ -205,7 +205,7 @@ class Recipients:
             case FileFormat.CSV:
                 options = self._options
                 if suffix in _TABS and options.delimiter is None:
-                    options = TableOptions(options.mapping, options.phone_fields, "\t", options.header, options.sheet)
+                    options = attrs.evolve(options, delimiter="\t")
                 return open_delimited(file.name, line_blocks(file, self._encoding), options)
             case _:
                 assert_never(form)
