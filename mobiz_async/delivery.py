@@ -271,7 +271,7 @@ class _Course:
         self._hooks.on_stage(stage)
 
     def _judge(self, attempt: Attempt) -> Judged:
-        return classify(self._request.operation, attempt, now=self._with.clock.wall())
+        return classify(self._request.operation, attempt, now=self._with.clock.wall(), sent=self._request.body)
 
     def _decide(self, judged: Judged) -> Decision:
         now = self._with.clock.monotonic()

@@ -16,17 +16,15 @@ How the pieces serve the verdicts:
 from __future__ import annotations
 
 import asyncio
-import re
 from functools import partial
 from typing import Any, Protocol, Self
-from urllib.parse import quote
 from weakref import WeakSet
 
 import aiohttp
-import msgspec
 from yarl import URL
 
-from mobiz_async.models import Credentials, Secret, Timeouts
+from mobiz_async.models import Credentials, Timeouts
+from mobiz_async.quotations import scrubber
 from mobiz_async.upload import OnStage, Upload
 from mobiz_async.verdicts import Attempt, Failure, Stage
 from mobiz_async.wire import API_KEY_PARAMETER, SUBSCRIPTION_HEADER, Reply, Request
@@ -45,7 +43,6 @@ _CONNECTIONS_TRIED = 3
 """For one attempt, where an answer is on them before it was sent. When one is found so, all that are in the pool may
 be; the loop has read from all of them by the next one but one."""
 _HEADERS_KEPT = ("retry-after", "content-type")
-_SHORTEST_SCRUBBED_KEY = 8
 _URLS_KEPT = 256
 
 
@@ -117,23 +114,6 @@ def _use_no_more(response: aiohttp.ClientResponse, body: Upload) -> None:
         body.stop()
 
 
-def _spellings(secret: Secret) -> set[bytes]:
-    """Return how a key may be written in a reply: as it is or as in a URL, and each of them in JSON."""
-    plain = secret.reveal()
-    in_urls = {quote(plain, safe=""), URL.build(query={"": plain}).raw_query_string.removeprefix("=")}
-    lower = {re.sub("%..", lambda found: found[0].lower(), text) for text in in_urls}
-    escaped = {text: msgspec.json.encode(text)[1:-1] for text in {plain, *in_urls, *lower}}
-    return {spelt for text, json in escaped.items() for spelt in (text.encode(), json, json.replace(b"/", b"\\/"))}
-
-
-def _quotations(credentials: Credentials) -> re.Pattern[bytes] | None:
-    """Return what finds a key in a reply, however it is spelt; None where both are too short to be told apart."""
-    secrets = (credentials.api_key, credentials.subscription_key)
-    long_enough = [secret for secret in secrets if len(secret.reveal()) >= _SHORTEST_SCRUBBED_KEY]
-    spelt = sorted(set().union(*map(_spellings, long_enough)), key=len, reverse=True)
-    return re.compile(b"|".join(map(re.escape, spelt))) if spelt else None
-
-
 class AiohttpTransport:
     """``Transport`` over aiohttp.
 
@@ -167,7 +147,7 @@ class AiohttpTransport:
         self._proxy = proxy
         self._session = session
         self._owned = session is None
-        self._quotations = _quotations(credentials)
+        self._scrub = scrubber(credentials.api_key, credentials.subscription_key)
         self._addresses: dict[str, URL] = {}
         self._urls: dict[tuple[str, ...], URL] = {}
         self._under_way: set[Upload] = set()
@@ -272,11 +252,8 @@ class AiohttpTransport:
             if response.status // 100 == 2:  # noqa: PLR2004  2xx: only the body could prove acceptance
                 raise
             body.clear()
-        return Reply(response.status, headers, self._scrub(bytes(body[:cap])))
-
-    def _scrub(self, body: bytes) -> bytes:
         # A gateway may quote the URL back at us; the key goes no further than this.
-        return body if self._quotations is None else self._quotations.sub(b"***", body)
+        return Reply(response.status, headers, self._scrub(bytes(body[:cap])))
 
     async def _complete_request(
         self, asked: Request, body: Upload, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -303,8 +280,7 @@ class AiohttpTransport:
     def _quotes_us(self, response: aiohttp.ClientResponse) -> bool:
         """Whether the headers show the key, or a redirect's ``Location`` the query; trace hooks print responses."""
         values = b"\n".join([value for _, value in response.raw_headers])
-        shows_key = self._quotations is not None and self._quotations.search(values) is not None
-        return shows_key or response.status // 100 == 3  # noqa: PLR2004  3xx
+        return self._scrub(values) != values or response.status // 100 == 3  # noqa: PLR2004  3xx
 
     def _address(self, path: str) -> URL:
         if path not in self._addresses:

@@ -29,7 +29,7 @@ from mobiz_async.errors import (
     ThrottledError,
 )
 from mobiz_async.models import Outcome, ResultCode
-from mobiz_async.wire import Answer, AnswerKind, Operation, Reply, Request, read
+from mobiz_async.wire import Answer, AnswerKind, Body, Operation, Reply, Request, read, unquoted
 
 __all__ = ["ANSWERS", "FAILURES", "Attempt", "Failure", "Judged", "Row", "Stage", "Verdict", "classify", "retry_after"]
 
@@ -138,8 +138,8 @@ class Seen:
 
     @property
     def retry_after(self) -> bool:
-        """Whether the reply has a ``Retry-After``."""
-        return self.attempt.reply is not None and "retry-after" in self.attempt.reply.headers
+        """Whether the reply says when to come back, in a ``Retry-After`` that can be read."""
+        return self.attempt.reply is not None and retry_after(self.attempt.reply, 0.0) is not None
 
 
 def _trigger(code: ResultCode) -> Callable[[Seen], bool]:
@@ -162,8 +162,7 @@ def _list_refused(seen: Seen) -> bool:
     # A "status" of three digits is no word of the vendor's but an HTTP status that somebody copied (RFC 9457 has it
     # so): of this reply, which is judged by it anyway, or of another, of which a 4xx says that it was refused.
     code = seen.answer.code
-    refused = code < 100 or (400 <= code < 500 and code not in (seen.status, 408, 499))  # noqa: PLR2004  the same
-    return refused and seen.status < 500  # noqa: PLR2004  the backend may go on and finish, whatever it says
+    return code < 100 or (400 <= code < 500 and code not in (seen.status, 408, 499))  # noqa: PLR2004  the same
 
 
 def _empty_202(seen: Seen) -> bool:
@@ -228,7 +227,6 @@ ANSWERS: tuple[Row, ...] = (
     Row("413", _status(413), Verdict.TOO_LARGE, "gateway: a body too large is not passed on"),
     Row("400, 422", _status(400, 422), Verdict.INVALID_PAYLOAD, "RFC 9110: the content was not processed"),
     Row("404, 405", _status(404, 405), Verdict.MISDIRECTED, "nothing is at this address: no operation, or no list"),
-    Row("status not 1", _list_refused, Verdict.REFUSED, "vendor: the documented success is status 1"),
     Row("202 empty", _empty_202, Verdict.ACCEPTED, "a Logic Apps trigger's acceptance; no ids are known"),
     Row("307, 308", _status(307, 308), Verdict.MISDIRECTED, "RFC 9110: to be repeated elsewhere, so not done here"),
     Row(
@@ -245,16 +243,18 @@ ANSWERS: tuple[Row, ...] = (
     ),
     Row("408, 499", _status(408, 499), Verdict.SERVER_ERROR, "somebody gave up waiting; the backend may not have"),
     Row(
-        "other 4xx",
-        lambda seen: 400 <= seen.status < 500,  # noqa: PLR2004  the same
-        Verdict.REFUSED,
-        "RFC 9110: the client's mistake, refused",
-    ),
-    Row(
         "5xx",
         lambda seen: seen.status >= 500,  # noqa: PLR2004  the same
         Verdict.SERVER_ERROR,
         "the backend may go on and finish",
+    ),
+    # Below what leaves open whether it was processed: a status other than 1 is no documented word for "not applied".
+    Row("status not 1", _list_refused, Verdict.REFUSED, "vendor: the documented success is status 1"),
+    Row(
+        "other 4xx",
+        lambda seen: 400 <= seen.status < 500,  # noqa: PLR2004  the same
+        Verdict.REFUSED,
+        "RFC 9110: the client's mistake, refused",
     ),
     Row(
         "anything else",
@@ -312,10 +312,15 @@ def classify(
     attempt: Attempt,
     *,
     now: float = 0.0,
+    sent: Body = b"",
     answers: tuple[Row, ...] = ANSWERS,
     failures: tuple[Row, ...] = FAILURES,
 ) -> Judged:
-    """Return what ``attempt`` proves. ``now``, seconds since the epoch, is for a ``Retry-After`` that is a date."""
+    """Return what ``attempt`` proves.
+
+    ``now``, seconds since the epoch, is for a ``Retry-After`` that is a date; ``sent`` is the body of the request, of
+    which no number is to show in the reference of an exception.
+    """
     if attempt.reply is None:
         seen = Seen(operation, attempt)
         row = next(row for row in failures if row.fits(seen))
@@ -323,6 +328,8 @@ def classify(
     answer = read(operation, attempt.reply)
     seen = Seen(operation, attempt, answer)
     row = next(row for row in answers if row.fits(seen))
+    if answer.reference is not None and row.verdict.outcome is not Outcome.ACCEPTED:
+        answer = attrs.evolve(answer, reference=unquoted(answer.reference, sent))
     return Judged(row.verdict, attempt, answer, retry_after(attempt.reply, now), row.name)
 
 

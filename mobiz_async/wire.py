@@ -7,6 +7,7 @@ judging it. The judging is done by ``verdicts``.
 from __future__ import annotations
 
 import enum
+import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +40,7 @@ __all__ = [
     "format_send_time",
     "read",
     "trigger_request",
+    "unquoted",
 ]
 
 SUBSCRIPTION_HEADER = "Ocp-Apim-Subscription-Key"
@@ -150,7 +152,7 @@ class AnswerKind(enum.Enum):
     """What kind of answer a reply's body is."""
 
     EMPTY = "no body"
-    UNREADABLE = "not JSON, or not an object"
+    UNREADABLE = "not JSON, not an object, or one that contradicts itself"
     RESULT = "a trigger's result code, or a list's status"
     OTHER = "JSON without the documented fields: the gateway's own, or somebody else's"
 
@@ -171,7 +173,8 @@ class Answer:
 # What the API says in words may quote a record or a whole URL back; neither may reach an exception.
 _QUOTED = re.compile(r"(?<!\w)(?:'[^']*'|\"[^\"]*\"|`[^`]*`|\u2018[^\u2019]*\u2019|\u201c[^\u201d]*\u201d)(?!\w)")
 _EMAIL = re.compile(r"\S+@\S+")
-_LONG_NUMBER = re.compile(r"\+?\d[\d\s().-]{5,}\d")
+# Seven digits or more, whatever a server puts between them to make them readable. A list of figures has ", " there.
+_LONG_NUMBER = re.compile(r"\+?\d(?:(?:[^\w,;]|_)*\d|,\d){6,}")
 _URL = re.compile(r"\S*(?:://|api_key=)\S*", re.IGNORECASE)
 _UNCLOSED = re.compile(r"(?<!\w)(?:'[^']*|\"[^\"]*|`[^`]*|\u2018[^\u2019]*|\u201c[^\u201d]*)\Z")
 _HIDDEN = ((_URL, "[url]"), (_EMAIL, "[address]"), (_QUOTED, "[quoted]"), (_LONG_NUMBER, "[number]"))
@@ -196,9 +199,34 @@ def _words(value: object) -> str | None:
 
 
 def _reference(value: object) -> str | None:
-    # It may be a long number, and is there to be quoted; a URL it can only be by a gateway's mistake.
+    # It may be a long number, and is there to be quoted; a URL it can only be by a gateway's mistake. Whether it has
+    # anything of what was sent, ``unquoted`` sees to.
     text = _text(value)
     return None if text is None else _URL.sub("[url]", legible(text[:_LOOKED_AT]))[:_MESSAGE_LIMIT]
+
+
+_NATIONAL = 8
+"""Digits by which a number is known again, with its country code or without."""
+
+
+def unquoted(reference: str, body: Body) -> str | None:
+    """Return ``reference`` without the phone numbers of ``body``, which a server may refer to a message by.
+
+    An id may look like one as well, and is to be quoted to the vendor: what was sent alone tells them apart. What has
+    blanks in it is no id, but words.
+    """
+    if " " in reference:
+        return _words(reference)
+    if not _LONG_NUMBER.search(reference):
+        return reference
+    sent = bytes(body).translate(None, b" +-.()")
+
+    def shown(found: re.Match[str]) -> str:
+        parts = ["".join(str(int(digit)) for digit in part) for part in re.findall(r"\d+", found[0])]
+        ends = {digits[-_NATIONAL:] for digits in ("".join(parts), *parts) if len(digits) >= _NATIONAL}
+        return "[number]" if any(end.encode() in sent for end in ends) else found[0]
+
+    return _LONG_NUMBER.sub(shown, reference)
 
 
 def _whole(value: object) -> int | None:
@@ -253,7 +281,7 @@ def read(operation: Operation, reply: Reply) -> Answer:
         raw = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return Answer(AnswerKind.UNREADABLE)
-    if not isinstance(raw, dict):
+    if not isinstance(raw, dict) or _contradicts_itself(body, "Result_Code" if operation.is_trigger else "status"):
         return Answer(AnswerKind.UNREADABLE, raw=raw)
     if operation.is_trigger and (code := _whole(raw.get("Result_Code"))) is not None:
         return Answer(
@@ -278,6 +306,20 @@ def read(operation: Operation, reply: Reply) -> Answer:
         reference=_reference(raw.get("activityId")),
         raw=raw,
     )
+
+
+def _contradicts_itself(body: bytes, name: str) -> bool:
+    """Whether an object has ``name`` twice, with two codes: a decoder would take the last, and somebody else the first.
+
+    Which of them is meant nobody can say. Whether the name is there twice is asked of every reply, and so is quick.
+    """
+    if body.count(b'"%b"' % name.encode()) < 2:  # noqa: PLR2004  twice is two
+        return False
+    try:
+        fields = json.loads(body, object_pairs_hook=list)  # an object as its names and values, in order
+    except (ValueError, RecursionError):  # which msgspec took
+        return True
+    return len({_whole(value) for field, value in fields if field == name}) > 1
 
 
 def _first(raw: dict[str, Any], *paths: Sequence[str]) -> object:

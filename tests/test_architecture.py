@@ -24,6 +24,7 @@ LAYERS = (
     "cancelling",
     "unseen",
     "models",
+    "quotations",
     "reports",
     "logs",
     "recipients",

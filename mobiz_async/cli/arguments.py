@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -66,23 +66,23 @@ class PlainCommand(click.Command):
 
 
 class SectionedCommand(PlainCommand):
-    """A command whose help shows its options under headings; ``sections`` are (heading, names of parameters)."""
+    """A command whose help shows its options under headings; ``sections`` are a section's first option -> heading."""
 
-    def __init__(self, *args: Any, sections: Sequence[tuple[str, Sequence[str]]], **settings: Any) -> None:
+    def __init__(self, *args: Any, sections: Mapping[str, str], **settings: Any) -> None:
         """Take the headings on top of what a command takes."""
         super().__init__(*args, **settings)
         self._sections = sections
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options, those that no heading names under the last one."""
-        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
-        records = {option.name: record for option in options if (record := option.get_help_record(ctx))}
-        named = {name for _, names in self._sections for name in names}
-        rest = [name for name in records if name not in named]
-        for place, (heading, names) in enumerate(self._sections, start=1):
-            last = place == len(self._sections)
+        """Write the options as they are declared, each under the heading that began last."""
+        heading, written = "Options", dict[str, list[tuple[str, str]]]()
+        for option in self.get_params(ctx):
+            heading = self._sections.get(option.name or "", heading)
+            if isinstance(option, click.Option) and (record := option.get_help_record(ctx)):
+                written.setdefault(heading, []).append(record)
+        for heading, records in written.items():
             with formatter.section(heading):
-                formatter.write_dl([records[name] for name in [*names, *(rest if last else ())]], col_max=_HELP_COLUMN)
+                formatter.write_dl(records, col_max=_HELP_COLUMN)
 
 
 def duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import attrs
 import click
 from click.core import ParameterSource
 
@@ -36,15 +38,16 @@ def _choice(kind: Any) -> click.Choice[str]:
     return click.Choice([member.value for member in kind])
 
 
-_SECTIONS = (
-    ("Where to", ("list_id", "new_list", "fields")),
-    ("The file", ("mapping", "common", "number_field", "form", "header", "encoding", "delimiter", "sheet")),
-    ("The numbers", ("region", "mobile_only", "dedupe", "suppress", "suppress_column")),
-    ("What if", ("on_invalid", "on_rejected", "on_unknown", "max_failure_rate", "rejects")),
-    ("The run", ("journal", "chunk_size", "concurrency", "records_per_second", "deadline", "grace")),
-    ("A look first", ("dry_run", "message_field", "price_per_segment")),
-    ("Output", ("as_json", "quiet")),
-)
+_SECTIONS = {
+    "list_id": "Where to",
+    "mapping": "The file",
+    "region": "The numbers",
+    "on_invalid": "What if",
+    "journal": "The run",
+    "dry_run": "A look first",
+    "as_json": "Output",
+}
+"""The first option of each section of the help text -> its heading."""
 
 
 @click.command(
@@ -190,34 +193,28 @@ def _check(ctx: click.Context, asked: dict[str, Any]) -> None:
         check_region(asked["region"])
 
 
+def _asked_of(kind: type[attrs.AttrsInstance], asked: dict[str, Any], *, but: Collection[str]) -> dict[str, Any]:
+    """Return what was asked for under the names of ``kind``'s fields, and so what a later option will ask for."""
+    return {field.name: asked[field.name] for field in attrs.fields(kind) if field.name in asked.keys() - but}
+
+
 def _order(ctx: click.Context, asked: dict[str, Any]) -> Order:
     suppress = None
     if asked["suppress"] is not None:
         suppress = load_suppression(asked["suppress"], asked["suppress_column"], region=asked["region"] or "ZA")
     settings = BulkSettings(
-        chunk_size=asked["chunk_size"],
-        concurrency=asked["concurrency"],
-        on_unknown=asked["on_unknown"],
-        on_rejected=asked["on_rejected"],
-        on_invalid=asked["on_invalid"] or (OnInvalid.SKIP if asked["rejects"] is not None else OnInvalid.RAISE),
         common=assignments(asked["common"]) or None,
-        region=asked["region"],
-        mobile_only=asked["mobile_only"],
         suppress=suppress,
-        max_failure_rate=asked["max_failure_rate"],
-        records_per_second=asked["records_per_second"],
-        deadline=asked["deadline"],
+        on_invalid=asked["on_invalid"] or (OnInvalid.SKIP if asked["rejects"] is not None else OnInvalid.RAISE),
     )
+    # A journal is opened, and the field to dedupe by known, when the run begins.
+    settings.update(cast("BulkSettings", _asked_of(BulkOptions, asked, but={*settings, "journal", "dedupe"})))
     BulkOptions(**settings)  # what cannot be done as asked is told first
     header = asked["header"]
     return Order(
         source=asked["file"],
         argv=(*(ctx.find_root().info_name or "mobiz").split(), *ctx.meta["mobiz.argv"]),
-        list_id=asked["list_id"],
-        new_list=asked["new_list"],
         fields=definition(asked["fields"]),
-        number_field=asked["number_field"],
-        message_field=asked["message_field"],
         file_options={
             "mapping": parse_assignments(asked["mapping"]) or None,
             "format": asked["form"],
@@ -227,9 +224,5 @@ def _order(ctx: click.Context, asked: dict[str, Any]) -> Order:
             "sheet": asked["sheet"],
         },
         settings=settings,
-        dedupe=asked["dedupe"],
-        suppress=asked["suppress"],
-        journal=asked["journal"],
-        rejects=asked["rejects"],
-        grace=asked["grace"],
+        **_asked_of(Order, asked, but={"fields"}),
     )

@@ -266,7 +266,8 @@ def load_suppression(path: str | os.PathLike[str], column: str | None = None, *,
     letters, fewer than five digits and no ``@``), or a table with a header, of which ``column`` names the column
     (``Number`` when it has that). Numbers are in any form that ``normalize`` reads for ``region``; those of other
     countries have a ``+``. Blank lines, empty cells and nulls are left out. Anything else must be one number: an
-    opt-out must not be lost unseen, so a row with more than that, less, or something else is an error.
+    opt-out must not be lost unseen, so a row with more than that, less, or something else is an error; and so is a
+    workbook other than .xlsx, of which nobody can tell empty cells from those with errors.
 
     Raises:
         SourceFileError: the file cannot be read, or rows of it are no numbers: it names the first of them and says how
@@ -278,6 +279,12 @@ def load_suppression(path: str | os.PathLike[str], column: str | None = None, *,
     bad: list[int] = []
     why: Reason | None = None
     with _open_suppression(path, column) as rows:
+        if rows.hides_errors:
+            raise SourceFileError(
+                os.fspath(path),
+                "in this kind of workbook a cell with an error (#N/A) looks empty, and an opt-out must not be lost: "
+                "save it as .xlsx or CSV",
+            )
         for row, record in enumerate(rows, start=1):
             number = _opted_out(record, region)
             if isinstance(number, Reason):

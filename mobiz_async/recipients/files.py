@@ -41,8 +41,11 @@ MAX_LINE = 1 << 20
 
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
-_LONGEST_MAGIC = 8
-"""Bytes by which a kind of file is known, at most: those of an old Excel file."""
+_LEAST_LOOKED_AT = 8
+"""Bytes that a stream has to give before its kind is decided: as many as an old Excel file is known by.
+
+A pipe that says less, and does not end, is waited for; so this is not to be raised without need.
+"""
 _BEGUN = re.compile(rb"(?:\xef\xbb\xbf)?[\s\0]*+\[?+[\s\0]*+\{?+[\s\0]*+[^\s\0]").match
 """What text has to begin with before anybody can say what it is: more than blanks and the braces of JSON."""
 
@@ -171,7 +174,7 @@ class _Ahead:
         self.head = b""
         try:
             # Blank lines alone say nothing of a file; somewhere this has to end.
-            while len(self.head) < _LONGEST_MAGIC or (not _BEGUN(self.head) and len(self.head) <= MAX_LINE):
+            while len(self.head) < _LEAST_LOOKED_AT or (not _BEGUN(self.head) and len(self.head) <= MAX_LINE):
                 block = _guarded(read, BLOCK)
                 if not block:
                     break

@@ -6,6 +6,7 @@ duration in hours, a boolean as ``TRUE``; a formula is the value that was last c
 just as the sheet shows them makes them text there (``=TEXT(A2, "0000")``), or saves the sheet as CSV.
 
 An error (``#N/A``), or a formula that was never calculated, in a cell that a record needs makes its row a bad record.
+That is told of .xlsx files only; in .xls, .xlsb and .ods such a cell is an empty one.
 
 A phone number may be a number cell if it is whole (27821234567.0); one with a fraction is no phone number.
 """
@@ -47,17 +48,18 @@ def open_excel(name: str, stream: BinaryIO, options: TableOptions) -> Table:
         cells = workbook.get_sheet_by_name(sheet).to_python(skip_empty_area=False)
     except (python_calamine.CalamineError, OSError, ValueError, IndexError) as error:
         raise SourceFileError(name, f"it cannot be read as a workbook ({type(error).__name__})") from None
-    rows = [row for row in _with_valueless(cells, valueless_cells(stream, sheet)) if any(map(_content, row))]
+    valueless = valueless_cells(stream, sheet)
+    rows = [row for row in _with_valueless(cells, valueless or {}) if any(map(_content, row))]
     header = options.header
     if header is None:
         if not rows:
-            return Table((), iter(()), 0)
+            return Table((), iter(()), 0, valueless is None)
         left = min(next(place for place, cell in enumerate(row) if _content(cell)) for row in rows)
         rows = [row[left:] for row in rows] if left else rows
         header = tuple(map(_text, rows.pop(0)))
     columns = checked_header(name, header)
     maker = Maker(columns, field_sources(options.mapping, columns, dropped_columns(columns)), options, convert=shown)
-    return Table(maker.fields, _slices(rows, len(columns), maker), len(rows))
+    return Table(maker.fields, _slices(rows, len(columns), maker), len(rows), valueless is None)
 
 
 def _with_valueless(cells: list[list[Any]], valueless: Mapping[tuple[int, int], str]) -> list[list[Any]]:

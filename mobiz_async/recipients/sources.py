@@ -139,6 +139,11 @@ class Recipients:
         """How many records there are, where the file tells (Excel, Parquet); blank ones may be among them."""
         return self._table.length
 
+    @property
+    def hides_errors(self) -> bool:
+        """Whether an empty cell may be one with an error (``#N/A``): in workbooks that are not .xlsx."""
+        return self._table.hides_errors
+
     def fraction(self) -> float | None:
         """How much of the file's bytes has been read, 0.0 to 1.0; None where its size is not known: for a stream."""
         return self._file.fraction()
@@ -205,7 +210,7 @@ class Recipients:
             case FileFormat.CSV:
                 options = self._options
                 if suffix in _TABS and options.delimiter is None:
-                    options = TableOptions(options.mapping, options.phone_fields, "\t", options.header, options.sheet)
+                    options = attrs.evolve(options, delimiter="\t")
                 return open_delimited(file.name, line_blocks(file, self._encoding), options)
             case _:
                 assert_never(form)

@@ -64,11 +64,15 @@ class TableOptions:
 
 @attrs.frozen
 class Table:
-    """An opened table: the fields of its records (None: they may differ), the records, how many if that is known."""
+    """An opened table: the fields of its records (None: they may differ), the records, how many if that is known.
+
+    ``hides_errors``: an empty cell may be one without a value, such as an error.
+    """
 
     fields: tuple[str, ...] | None
     slices: Iterator[list[Any]]
     length: int | None = None
+    hides_errors: bool = False
 
 
 def checked_header(name: str, header: Sequence[str]) -> tuple[str, ...]:

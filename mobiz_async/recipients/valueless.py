@@ -32,13 +32,16 @@ _RELATIONS = "xl/_rels/workbook.xml.rels"
 _RELATION_ID = re.compile(r"\{http[^}]*/officeDocument/(?:2006/)?relationships\}id").fullmatch
 
 
-def valueless_cells(stream: BinaryIO, sheet: str) -> dict[tuple[int, int], str]:
-    """Return (row, column), from 0, of each cell without a value, and what it shows: ``#N/A``, or nothing."""
+def valueless_cells(stream: BinaryIO, sheet: str) -> dict[tuple[int, int], str] | None:
+    """Return (row, column), from 0, of each cell without a value, and what it shows: ``#N/A``, or nothing.
+
+    None where that cannot be told: in another kind of workbook.
+    """
     try:
         with zipfile.ZipFile(stream) as workbook, workbook.open(_path_of(workbook, sheet)) as part:
             return dict(_found(part))
     except (zipfile.BadZipFile, zlib.error, ET.ParseError, KeyError, NotImplementedError, EOFError):
-        return {}  # another kind of workbook
+        return None
 
 
 def _path_of(workbook: zipfile.ZipFile, sheet: str) -> str:

@@ -250,6 +250,8 @@ def test_the_gateways_own_json_is_read_leniently(value: dict, message: str | Non
         (b'{"a": 1e999}', AnswerKind.UNREADABLE),
         (b"\xef\xbb\xbf" + json.dumps(TRIGGER_REPLY).encode(), AnswerKind.RESULT),
         (b"{}", AnswerKind.OTHER),
+        (b'{"Result_Code": 3, "Result_Code": 0}', AnswerKind.UNREADABLE),
+        (b'{"Result_Code": 3, "Result_Code": 3}', AnswerKind.RESULT),
     ],
 )
 def test_a_body_is_of_one_of_four_kinds(body: bytes, kind: AnswerKind) -> None:
@@ -272,6 +274,8 @@ _names = st.sampled_from(
 )
 @example(Operation.TRIGGER, b'{"Result_Code": "--3"}')
 @example(Operation.APPEND, b'{"status": 1, "list_id": ' + b"9" * 5000 + b"}")
+@example(Operation.APPEND, b'{"status": 0, "status": -' + b"9" * 5000 + b"}")
+@example(Operation.APPEND, b'{"status": 0, "status": ' + b"[" * 900 + b"]" * 900 + b"}")
 def test_nothing_a_server_sends_makes_reading_raise(operation: Operation, body: bytes) -> None:
     assert isinstance(answer(body, operation), Answer)
 

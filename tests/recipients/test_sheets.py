@@ -143,6 +143,42 @@ def test_an_opt_out_without_a_value_is_not_lost(sheet):
         load_suppression(path)
 
 
+OPEN_DOCUMENT = """<office:document-content xmlns:office="urn:oasis:names:tc:opendocument:xmlns:office:1.0"
+ xmlns:table="urn:oasis:names:tc:opendocument:xmlns:table:1.0"
+ xmlns:text="urn:oasis:names:tc:opendocument:xmlns:text:1.0">
+<office:body><office:spreadsheet><table:table table:name="Sheet">{}</table:table></office:spreadsheet></office:body>
+</office:document-content>"""
+ROW = '<table:table-row><table:table-cell office:value-type="string">{}</table:table-cell></table:table-row>'
+AN_ERROR = '<table:table-row><table:table-cell table:formula="of:=NA()" office:value-type="error"/></table:table-row>'
+MANIFEST = """<manifest:manifest xmlns:manifest="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0">
+<manifest:file-entry manifest:full-path="/" manifest:media-type="application/vnd.oasis.opendocument.spreadsheet"/>
+</manifest:manifest>"""
+
+
+@pytest.fixture
+def ods(tmp_path):
+    """A workbook of another kind: a heading, a number, and a cell with an error."""
+    path = tmp_path / "a.ods"
+    cells = "".join(ROW.format(f"<text:p>{text}</text:p>") for text in ("Number", "0821234567"))
+    with zipfile.ZipFile(path, "w") as book:
+        book.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
+        book.writestr("META-INF/manifest.xml", MANIFEST)
+        book.writestr("content.xml", OPEN_DOCUMENT.format(cells + AN_ERROR))
+    return path
+
+
+@pytest.mark.parametrize("column", [None, "Number"])
+def test_opt_outs_in_a_workbook_whose_errors_look_empty_are_refused(column, ods):
+    with pytest.raises(SourceFileError, match=r"a\.ods: .*#N/A.* save it as \.xlsx or CSV"):
+        load_suppression(ods, column)
+
+
+def test_recipients_in_such_a_workbook_are_read_and_it_says_so(ods, sheet):
+    assert read(ods) == [{"Number": "0821234567"}]
+    with open_recipients(ods) as recipients, open_recipients(sheet([["Number"], ["1"]])) as others:
+        assert (recipients.hides_errors, others.hides_errors) == (True, False)
+
+
 def test_what_a_cell_without_a_value_left_of_a_text_is_not_sent_from_the_file_of_rejects(sheet, tmp_path):
     found = read(sheet([HEADER, ["1", "error: #N/A", 5]]), mapping=MAPPING)
     with RejectsWriter(tmp_path / "bad.csv") as rejects:
@@ -196,11 +232,12 @@ def test_cells_are_found_wherever_the_blocks_end(sheet, monkeypatch):
             assert valueless_cells(stream, "Sheet") == expected
 
 
-def test_other_files_have_none_that_could_be_told(file, sheet):
+def test_of_other_files_nobody_can_tell(file, sheet):
     with file("a.xls", b"\xd0\xcf\x11\xe0 nothing of the sort").open("rb") as stream:
-        assert valueless_cells(stream, "Sheet") == {}
+        assert valueless_cells(stream, "Sheet") is None
     with sheet([["1"]]).open("rb") as stream:
-        assert valueless_cells(stream, "Other") == {}
+        assert valueless_cells(stream, "Other") is None
+        assert valueless_cells(stream, "Sheet") == {}
 
 
 def test_a_sheet_is_found_by_its_name(sheet):
