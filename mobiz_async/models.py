@@ -79,21 +79,10 @@ def _secret(value: str | Secret) -> Secret:
 
 @attrs.frozen
 class Credentials:
-    """What the API asks for: ``api_key`` in the query, the subscription key in ``Ocp-Apim-Subscription-Key``.
-
-    ``username`` is needed by ``create_list`` only.
-    """
+    """What the API asks for: ``api_key`` in the query, the subscription key in ``Ocp-Apim-Subscription-Key``."""
 
     api_key: Secret = attrs.field(converter=_secret)
     subscription_key: Secret = attrs.field(converter=_secret)
-    username: str | None = None
-
-    def scrub(self, text: str) -> str:
-        """Return ``text`` with every occurrence of a key replaced by ``***``."""
-        for secret in (self.api_key, self.subscription_key):
-            if secret.reveal():
-                text = text.replace(secret.reveal(), "***")
-        return text
 
 
 class Outcome(enum.StrEnum):

@@ -56,18 +56,10 @@ def test_secrets_are_equal_by_their_text() -> None:
 
 
 def test_credentials_take_texts_or_secrets_and_show_neither() -> None:
-    credentials = Credentials("hunter2", Secret("hunter3"), "me")
+    credentials = Credentials("hunter2", Secret("hunter3"))
 
     assert (credentials.api_key.reveal(), credentials.subscription_key.reveal()) == ("hunter2", "hunter3")
     assert "hunter" not in repr(credentials)
-
-
-def test_credentials_scrub_their_keys_from_a_text() -> None:
-    assert Credentials("hunter2", "hunter3").scrub("hunter2 and hunter3") == "*** and ***"
-
-
-def test_an_empty_key_scrubs_nothing() -> None:
-    assert Credentials("", "hunter3").scrub("abc") == "abc"
 
 
 @pytest.mark.parametrize("field", ["connect", "read", "upload_stall", "total"])
