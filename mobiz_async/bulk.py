@@ -18,8 +18,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Protocol, Self
 
-import attrs
-
 from mobiz_async.attempts import Piece
 from mobiz_async.books import Books
 from mobiz_async.cancelling import end, outlast
@@ -34,6 +32,7 @@ from mobiz_async.late_optouts import LateOptOuts
 from mobiz_async.limits import Meter
 from mobiz_async.models import OnInvalid, OnUnknown, StopReason
 from mobiz_async.options import BulkOptions
+from mobiz_async.outlet import Outlet
 from mobiz_async.recipients.stages import SKIPS, Problem
 from mobiz_async.reports import BulkReport, ChunkOutcome, Stats
 from mobiz_async.resuming import Earlier, Step
@@ -86,11 +85,7 @@ class BulkRun:
         self._stopped: StopReason | None = None
         self._error: MobizError | None = None
         self._raised = False
-        self._outcomes: asyncio.Queue[ChunkOutcome | None] = asyncio.Queue()
-        self._room = asyncio.Event()
-        self._room.set()
-        self._watched = True
-        self._iterated = False
+        self._outlet = Outlet(concurrency)
         self._begun = False
         self._task: asyncio.Task[None] | None = None
         self._in_hand: list[Chunk] = []
@@ -142,7 +137,7 @@ class BulkRun:
         assert self._task is not None
         if not self._task.done():
             self._stop(StopReason.CANCELLED if isinstance(error, asyncio.CancelledError) else StopReason.ASKED)
-        self._let_go()
+        self._outlet.let_go()
         if isinstance(error, asyncio.CancelledError):
             self._cancel()
         await self._over()
@@ -153,15 +148,12 @@ class BulkRun:
             _log.warning("a bulk run, whose block was left by an exception, had raised %s", type(failed).__name__)
 
     def __aiter__(self) -> AsyncIterator[ChunkOutcome]:
-        self._iterated = True
+        self._outlet.iterated()
         return self._iterate()
 
     async def _iterate(self) -> AsyncIterator[ChunkOutcome]:
-        while (outcome := await self._outcomes.get()) is not None:
-            if self._outcomes.qsize() < self._concurrency:
-                self._room.set()
+        while (outcome := await self._outlet.take()) is not None:
             yield outcome
-        self._outcomes.put_nowait(None)  # the end stays the end, for whoever iterates again
         await self._over()
         self._raise()
 
@@ -171,20 +163,11 @@ class BulkRun:
         Raises ``InvalidRecordError``, ``SourceError``, ``SourceChangedError`` or ``JournalError``, with ``report`` set,
         when one of them ended it. Cancelling it cancels the run: what may have gone out is then unknown.
         """
-        self._let_go()
+        self._outlet.let_go()
         await self._over()
         self._raise()
         assert self.report is not None
         return self.report
-
-    def _let_go(self) -> None:
-        """Nobody takes outcomes any more: release the workers that wait to hand one over."""
-        self._watched = False
-        self._room.set()
-        while not self._outcomes.empty():
-            self._outcomes.get_nowait()
-        if self.report is not None:
-            self._outcomes.put_nowait(None)
 
     async def _over(self) -> None:
         """Wait for the run; when this is cancelled, cancel the run and wait for it all the same."""
@@ -268,7 +251,7 @@ class BulkRun:
     def _close_books(self) -> None:
         elapsed = self._clock.monotonic() - self._started
         self.report = self._books.close(self._chunker.read, elapsed, self._stopped, self._error, whole=self._whole)
-        self._outcomes.put_nowait(None)
+        self._outlet.end()
         self._show_progress()
 
     async def _expire(self) -> None:
@@ -289,7 +272,7 @@ class BulkRun:
             stop=self._stop,
             note=self._note,
             skip=lambda problem: self._hold_back([problem]),
-            hand_over=self._hand_over,
+            hand_over=self._outlet.hand_over,
             in_flight=self._in_flight,
             deadline=None if options.deadline is None else self._started + options.deadline,
         )
@@ -382,15 +365,6 @@ class BulkRun:
         self._books.settle(chunk)
         self._books.stats.retries += max(0, chunk.attempts - 1) if not chunk.resumed else 0
         self._show_progress()
-
-    async def _hand_over(self, chunk: ChunkOutcome) -> None:
-        if not self._watched:
-            return
-        full = self._outcomes.qsize() >= self._concurrency
-        self._outcomes.put_nowait(attrs.evolve(chunk, body=None) if full and not self._iterated else chunk)
-        if self._iterated and self._outcomes.qsize() >= self._concurrency:
-            self._room.clear()
-            await self._room.wait()
 
     def _show_progress(self) -> None:
         if self._options.progress is not None and not self._silent:

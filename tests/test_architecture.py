@@ -48,6 +48,7 @@ LAYERS = (
     "attempts",
     "chunk_life",
     "crew",
+    "outlet",
     "options",
     "batches",
     "bulk",
