@@ -15,12 +15,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Protocol, Self
 
 from mobiz_async.attempts import Piece
 from mobiz_async.books import Books
-from mobiz_async.cancelling import end, outlast
+from mobiz_async.cancelling import end, outlast, tell
 from mobiz_async.chunk_life import ChunkLife, Sender
 from mobiz_async.chunking import Chunk, Chunker
 from mobiz_async.crew import Crew
@@ -87,6 +88,7 @@ class BulkRun:
         self._raised = False
         self._outlet = Outlet(concurrency)
         self._begun = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._in_hand: list[Chunk] = []
         self._started = 0.0
@@ -110,8 +112,11 @@ class BulkRun:
         return stats
 
     def stop(self) -> None:
-        """Finish what is in flight, start nothing new. Returns at once; harmless a second time."""
-        self._stop(StopReason.ASKED)
+        """Finish what is in flight, start nothing new. Returns at once; harmless a second time.
+
+        It may be called from anywhere: the event loop, a signal handler of whatever kind, another thread.
+        """
+        tell(self._loop, partial(self._stop, StopReason.ASKED))
 
     def _stop(self, reason: StopReason, error: MobizError | None = None) -> None:
         # The first reason is the one, but a journal that fails is not passed over because the run was ending anyway.
@@ -121,6 +126,7 @@ class BulkRun:
         self._halt.set()
 
     async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
         self._started = self._clock.monotonic()
         try:
             resuming = await self._journal.open(self._identity)
