@@ -73,12 +73,10 @@ class TriggerRun:
         try:
             with self._deliverer.pacer.allowing(self._concurrency):
                 async with asyncio.TaskGroup() as group:
-                    reader = group.create_task(self._read(group))
-                    watch = group.create_task(self._halted(reader))
-                    reader.add_done_callback(lambda _: watch.cancel())
+                    group.create_task(self._read_and_close(group))
         finally:
-            await self._chunker.aclose()
-        self._error = self._error or self._chunker.error  # it may have been raised by the source's end
+            await self._chunker.aclose()  # where its reader never began
+        self._error = self._error or self._chunker.error
         if self._in_hand is not None:
             self._note(self._in_hand, Outcome.NOT_SENT)
         self._outcomes.sort(key=lambda outcome: outcome.index)
@@ -88,6 +86,16 @@ class TriggerRun:
             vars(self._error)["report"] = report  # of any kind of exception
             raise self._error
         return report
+
+    async def _read_and_close(self, group: asyncio.TaskGroup) -> None:
+        reader = asyncio.current_task()
+        assert reader is not None
+        watch = group.create_task(self._halted(reader))
+        try:
+            await self._read(group)
+        finally:
+            watch.cancel()  # the closing is not to be broken off
+            await self._chunker.aclose()
 
     async def _halted(self, reader: asyncio.Task[None]) -> None:
         await self._halt.wait()

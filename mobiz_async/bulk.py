@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from mobiz_async.attempts import Piece
 from mobiz_async.books import Books
@@ -92,6 +92,7 @@ class BulkRun:
         self._task: asyncio.Task[None] | None = None
         self._in_hand: list[Chunk] = []
         self._started = 0.0
+        self._closing_source = False
         self._whole = False
         """Whether the source was read to its end."""
         self._silent = False
@@ -217,7 +218,7 @@ class BulkRun:
         timer = asyncio.create_task(self._expire())
         try:
             await asyncio.wait((reader, halt), return_when=asyncio.FIRST_COMPLETED)
-            await end(reader)
+            await self._end_reading(reader)
             if crew.tasks:
                 await asyncio.wait(crew.tasks)
         except asyncio.CancelledError:
@@ -225,7 +226,7 @@ class BulkRun:
             raise
         finally:
             tasks = (reader, *crew.tasks)
-            closing = asyncio.create_task(self._close(sender, earlier, end(*tasks, halt, timer)))
+            closing = asyncio.create_task(self._close(sender, earlier, reader, *crew.tasks, halt, timer))
             cancelled = await outlast(closing)
             closing.result()
             if cancelled is not None:
@@ -234,25 +235,27 @@ class BulkRun:
             if not task.cancelled():
                 task.result()
 
-    async def _close(self, sender: Sender, earlier: Earlier, end: Awaitable[None]) -> None:
-        await end
+    async def _end_reading(self, reader: asyncio.Task[None], *others: asyncio.Task[Any]) -> None:
+        if not self._closing_source:  # which is not to be broken off
+            reader.cancel()
+        if others:
+            await end(*others)
+        await asyncio.wait([reader])
+
+    async def _close(
+        self, sender: Sender, earlier: Earlier, reader: asyncio.Task[None], *others: asyncio.Task[Any]
+    ) -> None:
+        await self._end_reading(reader, *others)
         try:
             await self._settle_leftover(sender, earlier)
         finally:
             try:
-                await self._close_source()
+                await self._chunker.aclose()  # where its reader never began
             finally:
                 try:
                     await self._journal.close()
                 finally:
                     self._close_books()
-
-    async def _close_source(self) -> None:
-        before = self._chunker.error
-        await self._chunker.aclose()
-        if self._chunker.error is not before:  # raised by its end, which is not to be passed over either
-            self._stop(StopReason.SOURCE)
-            self._error = self._error if isinstance(self._error, _RAISED) else self._chunker.error
 
     def _close_books(self) -> None:
         elapsed = self._clock.monotonic() - self._started
@@ -284,6 +287,13 @@ class BulkRun:
         )
 
     async def _read(self, sender: Sender, crew: Crew, earlier: Earlier) -> None:
+        try:
+            await self._read_all(sender, crew, earlier)
+        finally:
+            self._closing_source = True
+            await self._chunker.aclose()
+
+    async def _read_all(self, sender: Sender, crew: Crew, earlier: Earlier) -> None:
         rate = self._options.records_per_second
         meter = Meter(rate) if rate is not None else None
         try:
