@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import attrs
 
@@ -31,17 +31,30 @@ _log = logging.getLogger("mobiz_async")
 
 
 @attrs.frozen(eq=False)
+class _Answer:
+    """What a loop waits for."""
+
+    loop: asyncio.AbstractEventLoop
+    done: asyncio.Future[Any]
+
+    @classmethod
+    def awaited(cls) -> Self:
+        """Return one that the running loop can wait for."""
+        loop = asyncio.get_running_loop()
+        return cls(loop, loop.create_future())
+
+    def give(self, result: Any, error: BaseException | None) -> None:
+        with contextlib.suppress(RuntimeError):
+            # The loop may be closed by now: then nobody waits any more.
+            self.loop.call_soon_threadsafe(_deliver, self.done, result, error)
+
+
+@attrs.frozen(eq=False)
 class _Order:
     job: Job
     outcome: bool
     """Whether it only says what became of something that an earlier order announced."""
-    loop: asyncio.AbstractEventLoop
-    done: asyncio.Future[Any]
-
-    def answer(self, result: Any, error: BaseException | None) -> None:
-        with contextlib.suppress(RuntimeError):
-            # The loop may be closed by now: then nobody waits any more.
-            self.loop.call_soon_threadsafe(_deliver, self.done, result, error)
+    answer: _Answer
 
 
 class _Health(enum.Enum):
@@ -67,7 +80,7 @@ _DISK_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE}
 
 def _answer(orders: list[_Order], error: JournalError) -> None:
     for order in orders:
-        order.answer(None, error)
+        order.answer.give(None, error)
 
 
 def _deliver(done: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
@@ -80,30 +93,44 @@ def _deliver(done: asyncio.Future[Any], result: Any, error: BaseException | None
 
 
 class Writer(threading.Thread):
-    """Owns the connection. Orders that wait together are done in one transaction."""
+    """Owns the connection, from its opening to its end. Orders that wait together are done in one transaction.
 
-    def __init__(self, connection: sqlite3.Connection, tidy: Callable[[sqlite3.Connection], None]) -> None:
-        """Take over ``connection``; ``tidy`` is called before it is closed, unless a write had failed."""
+    It takes no other thread to wait for it: a loop's own may all be busy, with what waits for this journal.
+    """
+
+    _connection: sqlite3.Connection
+
+    def __init__(
+        self, connect: Callable[[], tuple[sqlite3.Connection, bool]], tidy: Callable[[sqlite3.Connection], None]
+    ) -> None:
+        """``connect`` opens the connection; ``tidy`` is called before it is closed, unless a write had failed."""
         super().__init__(name="mobiz-journal", daemon=True)
-        self._connection = connection
+        self._connect = connect
+        self._opened: _Answer | None = None
+        self._finished: _Answer | None = None
         self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
         self._tidy = tidy
         self._health = _Health.WELL
         self._awaited = 0
         self._pausing: asyncio.TimerHandle | None = None
 
+    def open(self) -> asyncio.Future[bool]:
+        """Start. The future has what ``connect`` returned beside the connection, or what it raised, which ends this."""
+        self._opened = _Answer.awaited()
+        self.start()
+        return self._opened.done
+
     async def call(self, job: Callable[[sqlite3.Connection], T], *, outcome: bool = False) -> T:
         """Return what ``job`` returns, once it is committed; raise ``JournalError`` where it was not.
 
         ``outcome``: it is small, and only says what became of something announced; it is tried on a full disk too.
         """
-        loop = asyncio.get_running_loop()
-        order = _Order(job, outcome, loop, loop.create_future())
-        self._orders.put(order)
+        answer = _Answer.awaited()
+        self._orders.put(_Order(job, outcome, answer))
         self._awaited += 1
         try:
-            self._pause_soon(loop)
-            result: T = await order.done
+            self._pause_soon(answer.loop)
+            result: T = await answer.done
             return result
         finally:
             self._awaited -= 1
@@ -122,20 +149,36 @@ class Writer(threading.Thread):
             time.sleep(_PAUSE)
             self._pause_soon(loop)
 
-    def finish(self) -> None:
-        """Do what waits, close the connection, and end."""
+    def finish(self) -> asyncio.Future[None]:
+        """Do what waits, close the connection, and end. The future is done when it is closed."""
+        self._finished = _Answer.awaited()
         self._orders.put(None)
+        return self._finished.done
 
     def run(self) -> None:
         """Work until ``finish``."""
-        last = False
-        while not last:
-            orders = [self._orders.get()]
-            while not self._orders.empty():
-                orders.append(self._orders.get())
-            last = None in orders
-            self._work([order for order in orders if order is not None])
-        self._close()
+        assert self._opened is not None
+        try:
+            self._connection, found = self._connect()
+        except Exception as error:  # noqa: BLE001  whatever it is, somebody waits for it
+            self._opened.give(None, error)
+            return
+        self._opened.give(found, None)
+        try:
+            while self._work_on():
+                pass
+            self._close()
+        finally:
+            if self._finished is not None:
+                self._finished.give(None, None)
+
+    def _work_on(self) -> bool:
+        """Do what waits, or comes; return whether more is to come."""
+        orders = [self._orders.get()]
+        while not self._orders.empty():
+            orders.append(self._orders.get())
+        self._work([order for order in orders if order is not None])
+        return None not in orders
 
     def _work(self, orders: list[_Order]) -> None:
         """Do the orders in one transaction; where the disk is full, those that are outcomes once more by themselves."""
@@ -150,7 +193,7 @@ class Writer(threading.Thread):
                 refusal = error if isinstance(error, JournalError) else _failure(error)
             else:
                 for order, (result, error_) in zip(orders, results, strict=True):
-                    order.answer(result, error_)
+                    order.answer.give(result, error_)
                 return
 
     def _transact(self, orders: list[_Order]) -> list[tuple[Any, BaseException | None]]:

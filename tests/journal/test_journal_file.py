@@ -8,7 +8,9 @@ import os
 import sqlite3
 import stat
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -416,6 +418,22 @@ async def test_opening_that_is_cancelled_leaves_the_file_free(tmp_path):
         journal = SQLiteJournal(tmp_path / "j")
         await journal.open(IDENTITY)
         await journal.close()
+
+
+async def test_it_needs_none_of_the_threads_that_the_loop_lends(tmp_path: Path) -> None:
+    """They may all be taken, by what waits for the run that the journal is for."""
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    done = threading.Event()
+    taken = loop.run_in_executor(None, done.wait)
+    using = asyncio.create_task(run_once(tmp_path / "j", [Event.ACCEPT]))
+
+    await asyncio.wait([using], timeout=10)
+    ended = using.done()
+    done.set()
+    await asyncio.gather(taken, using)
+
+    assert ended
 
 
 def test_its_repr_names_the_file_and_nothing_else():
