@@ -92,15 +92,20 @@ class SQLiteJournal:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """Name the file; it is opened, or created, by the run."""
+        self._writer: Writer | None = None  # first of all: __del__ looks at it, also where the path is none
         self.path = Path(path)
-        self._writer: Writer | None = None
+
+    def __del__(self) -> None:
+        # A run whose loop was closed over it is never closed; its thread would hold the file as long as the process.
+        if self._writer is not None:
+            self._writer.abandon()
 
     def __repr__(self) -> str:
         return f"SQLiteJournal({os.fspath(self.path)!r})"
 
     async def open(self, identity: Mapping[str, str] | None) -> bool:
         """See ``Journal.open``. With ``identity`` None the file must exist."""
-        if self._writer is not None:
+        if self._writer is not None and not self._writer.orphaned:
             raise JournalError("the journal is in use by another run")
         writer = Writer(partial(_connect, self.path, identity), _compact)
         opening = writer.open()
@@ -224,8 +229,10 @@ class SQLiteJournal:
             raise cancelled
 
 
-def _connect(path: Path, identity: Mapping[str, str] | None) -> tuple[sqlite3.Connection, bool]:
-    """Open the file; return the connection, and whether there is anything to resume."""
+def _connect(
+    path: Path, identity: Mapping[str, str] | None, claim: Callable[[Path], None]
+) -> tuple[sqlite3.Connection, bool]:
+    """Open the file, once it is claimed; return the connection, and whether there is anything to resume."""
     try:
         if identity is not None:
             _create(path)
@@ -233,6 +240,7 @@ def _connect(path: Path, identity: Mapping[str, str] | None) -> tuple[sqlite3.Co
             raise JournalError(f"there is no journal at {path}")
         elif not path.stat().st_size:
             raise JournalError(f"{path} is empty: it is no journal")
+        claim(path)
         connection = sqlite3.connect(path, timeout=0, isolation_level=None)
     except (OSError, sqlite3.Error) as error:
         raise JournalError(f"the journal {path} cannot be opened: {type(error).__name__}") from None

@@ -6,11 +6,14 @@ import asyncio
 import contextlib
 import enum
 import logging
+import os
 import queue
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import attrs
@@ -20,12 +23,17 @@ from mobiz_async.errors import JournalError
 __all__ = ["Writer"]
 
 T = TypeVar("T")
+Claim = Callable[[Path], None]
 Job = Callable[[sqlite3.Connection], Any]
 
 _PAUSE = 1e-6
 """Seconds the loop's thread is put to sleep for, to hand over the interpreter lock. The system makes some 60 us of it,
 about what another thread needs to wake up."""
 _PAUSE_EVERY = 0.001
+
+_GONE = "the journal is open no more: its event loop was closed"
+_HOLDERS: dict[tuple[int, int, int], Writer] = {}
+"""(Process, device, file) -> who has it open, or is about to. After a fork, those of the parent are nobody's."""
 
 _log = logging.getLogger("mobiz_async")
 
@@ -96,29 +104,58 @@ class Writer(threading.Thread):
     """Owns the connection, from its opening to its end. Orders that wait together are done in one transaction.
 
     It takes no other thread to wait for it: a loop's own may all be busy, with what waits for this journal.
+
+    Nothing here holds the journal, nor, while no order is under way, the loop: either may be gone before ``finish``.
     """
 
     _connection: sqlite3.Connection
 
     def __init__(
-        self, connect: Callable[[], tuple[sqlite3.Connection, bool]], tidy: Callable[[sqlite3.Connection], None]
+        self, connect: Callable[[Claim], tuple[sqlite3.Connection, bool]], tidy: Callable[[sqlite3.Connection], None]
     ) -> None:
-        """``connect`` opens the connection; ``tidy`` is called before it is closed, unless a write had failed."""
+        """``connect`` opens the connection, once it has claimed the file; ``tidy`` is called before it is closed.
+
+        Nothing is tidied after a write that failed, or in a hurry.
+        """
         super().__init__(name="mobiz-journal", daemon=True)
         self._connect = connect
         self._opened: _Answer | None = None
         self._finished: _Answer | None = None
+        self._loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
+        self._claimed: tuple[int, int, int] | None = None
+        self._hurried = False
+        self._ended = False
         self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
         self._tidy = tidy
         self._health = _Health.WELL
         self._awaited = 0
-        self._pausing: asyncio.TimerHandle | None = None
+        self._pausing = False
 
     def open(self) -> asyncio.Future[bool]:
         """Start. The future has what ``connect`` returned beside the connection, or what it raised, which ends this."""
-        self._opened = _Answer.awaited()
+        opened = self._opened = _Answer.awaited()
+        self._loop = weakref.ref(opened.loop)
         self.start()
-        return self._opened.done
+        return opened.done
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether nobody is left to finish it: it was abandoned, or the loop that has opened it is closed."""
+        if self._hurried:
+            return True
+        loop = self._loop() if self._loop is not None else None
+        return loop is None or loop.is_closed()
+
+    def _claim(self, path: Path) -> None:
+        """Make the file at ``path`` this one's, also where it was an orphan's; raise ``JournalError`` otherwise."""
+        file = path.stat()
+        key = os.getpid(), file.st_dev, file.st_ino
+        while (holder := _HOLDERS.setdefault(key, self)) is not self:
+            if not holder.orphaned:
+                raise JournalError(f"the journal {path} is in use by another run of this process")
+            holder.abandon()
+            holder.join()
+        self._claimed = key
 
     async def call(self, job: Callable[[sqlite3.Connection], T], *, outcome: bool = False) -> T:
         """Return what ``job`` returns, once it is committed; raise ``JournalError`` where it was not.
@@ -127,6 +164,8 @@ class Writer(threading.Thread):
         """
         answer = _Answer.awaited()
         self._orders.put(_Order(job, outcome, answer))
+        if self._gone:
+            raise JournalError(_GONE)
         self._awaited += 1
         try:
             self._pause_soon(answer.loop)
@@ -140,37 +179,64 @@ class Writer(threading.Thread):
     # the lock by luck. So while anything is asked of this thread, the loop stands back for a moment every millisecond.
 
     def _pause_soon(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._pausing is None:
-            self._pausing = loop.call_later(_PAUSE_EVERY, self._pause, loop)
+        if not self._pausing:
+            self._pausing = True
+            loop.call_later(_PAUSE_EVERY, self._pause, loop)
 
     def _pause(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._pausing = None
+        self._pausing = False
         if self._awaited:
             time.sleep(_PAUSE)
             self._pause_soon(loop)
 
     def finish(self) -> asyncio.Future[None]:
         """Do what waits, close the connection, and end. The future is done when it is closed."""
-        self._finished = _Answer.awaited()
+        finished = self._finished = _Answer.awaited()
         self._orders.put(None)
-        return self._finished.done
+        if self._gone:
+            finished.give(None, None)
+        return finished.done
+
+    def abandon(self) -> None:
+        """``finish`` in a hurry, for those whom nobody will finish. It may be called in any thread, at any moment."""
+        self._hurried = True
+        self._orders.put(None)
+
+    @property
+    def _gone(self) -> bool:
+        # What was put into the queue before this was found false is answered.
+        return self._ended
 
     def run(self) -> None:
         """Work until ``finish``."""
-        assert self._opened is not None
+        opened, self._opened = self._opened, None
+        assert opened is not None
         try:
-            self._connection, found = self._connect()
+            self._connection, found = self._connect(self._claim)
         except Exception as error:  # noqa: BLE001  whatever it is, somebody waits for it
-            self._opened.give(None, error)
+            self._end()
+            opened.give(None, error)
             return
-        self._opened.give(found, None)
+        opened.give(found, None)
+        del opened
         try:
             while self._work_on():
                 pass
             self._close()
         finally:
-            if self._finished is not None:
-                self._finished.give(None, None)
+            self._end()
+
+    def _end(self) -> None:
+        """Give the file up; after this, nobody waits for anything."""
+        if self._claimed is not None:
+            del _HOLDERS[self._claimed]
+        self._ended = True
+        while not self._orders.empty():
+            order = self._orders.get()
+            if order is not None:
+                order.answer.give(None, JournalError(_GONE))
+        if self._finished is not None:
+            self._finished.give(None, None)
 
     def _work_on(self) -> bool:
         """Do what waits, or comes; return whether more is to come."""
@@ -219,7 +285,7 @@ class Writer(threading.Thread):
 
     def _close(self) -> None:
         try:
-            if self._health is _Health.WELL:
+            if self._health is _Health.WELL and not self._hurried:
                 self._tidy(self._connection)
         except sqlite3.Error:
             # Every commit is on the disk already; only the tidying up did not work.

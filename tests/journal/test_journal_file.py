@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import sqlite3
 import stat
@@ -434,6 +435,77 @@ async def test_it_needs_none_of_the_threads_that_the_loop_lends(tmp_path: Path) 
     await asyncio.gather(taken, using)
 
     assert ended
+
+
+# Whose loop is closed over it, who is forgotten
+
+
+def abandoned(path: Path) -> SQLiteJournal:
+    """Return a journal that is open, with an intent in it, and whose loop is closed."""
+    journal = SQLiteJournal(path)
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(journal.open(IDENTITY))
+    loop.run_until_complete(journal.intend(intent(0, body(0))))
+    loop.close()
+    return journal
+
+
+async def states_of(journal: SQLiteJournal) -> list[ChunkState]:
+    await journal.open(IDENTITY)
+    states = [part.state async for part in journal.parts()]
+    await journal.close()
+    return states
+
+
+def test_a_journal_whose_loop_was_closed_over_it_is_open_to_the_next_run_of_the_process(tmp_path: Path) -> None:
+    before = abandoned(tmp_path / "j")
+
+    states = asyncio.run(states_of(SQLiteJournal(tmp_path / "j")))
+
+    assert states == [ChunkState.UNKNOWN]
+    with pytest.raises(JournalError, match="open no more"):
+        asyncio.run(before.end())
+    asyncio.run(before.close())
+
+
+def test_a_journal_whose_loop_was_closed_over_it_may_be_opened_again_itself(tmp_path: Path) -> None:
+    assert asyncio.run(states_of(abandoned(tmp_path / "j"))) == [ChunkState.UNKNOWN]
+
+
+async def test_a_journal_that_was_forgotten_gives_its_file_up(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    journal = SQLiteJournal(tmp_path / "j")
+    await journal.open(IDENTITY)
+    (thread,) = set(threading.enumerate()) - before
+
+    del journal
+    gc.collect()
+
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+async def test_a_journal_that_was_forgotten_is_open_to_the_next_at_once(tmp_path: Path) -> None:
+    for _ in range(20):
+        journal = SQLiteJournal(tmp_path / "j")
+        await journal.open(IDENTITY)
+        del journal
+        gc.collect()
+
+    assert await states_of(SQLiteJournal(tmp_path / "j")) == []
+
+
+async def test_another_run_of_the_same_process_is_refused_as_such(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "j")
+    journal = SQLiteJournal(tmp_path / "j")
+    await journal.open(IDENTITY)
+
+    for path in (tmp_path / "j", tmp_path / "link"):
+        with pytest.raises(JournalError, match="is in use by another run of this process"):
+            await SQLiteJournal(path).open(IDENTITY)
+
+    await journal.close()
+    assert await states_of(SQLiteJournal(tmp_path / "link")) == []
 
 
 def test_its_repr_names_the_file_and_nothing_else():

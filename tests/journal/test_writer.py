@@ -19,7 +19,7 @@ from mobiz_async.journal.writer import Writer
 async def test_the_loop_stands_back_as_long_as_the_thread_has_work(monkeypatch):
     stood_back = threading.Event()
     monkeypatch.setattr(writer.time, "sleep", lambda _: stood_back.set())
-    thread = Writer(lambda: (sqlite3.connect(":memory:", isolation_level=None), False), lambda _: None)
+    thread = Writer(lambda _: (sqlite3.connect(":memory:", isolation_level=None), False), lambda _: None)
     await thread.open()
 
     waited = await thread.call(lambda _: stood_back.wait(10))
@@ -32,7 +32,7 @@ async def test_the_loop_stands_back_as_long_as_the_thread_has_work(monkeypatch):
 async def small(tmp_path) -> AsyncIterator[Writer]:
     """The thread of a database that has room for a little over 100 kB."""
 
-    def connect() -> tuple[sqlite3.Connection, bool]:
+    def connect(_: object) -> tuple[sqlite3.Connection, bool]:
         connection = sqlite3.connect(tmp_path / "small", isolation_level=None)
         connection.execute("PRAGMA max_page_count = 30")
         connection.execute("CREATE TABLE said (what TEXT)")
