@@ -31,7 +31,7 @@ _PAUSE = 1e-6
 about what another thread needs to wake up."""
 _PAUSE_EVERY = 0.001
 
-_GONE = "the journal is open no more: its event loop was closed"
+_GONE = "the journal is open no more: that was in another process, or its event loop was closed"
 _HOLDERS: dict[tuple[int, int, int], Writer] = {}
 """(Process, device, file) -> who has it open, or is about to. After a fork, those of the parent are nobody's."""
 
@@ -204,8 +204,8 @@ class Writer(threading.Thread):
 
     @property
     def _gone(self) -> bool:
-        # What was put into the queue before this was found false is answered.
-        return self._ended
+        # What was put into the queue before this was found false is answered. No thread outlives a fork.
+        return self._ended or not self.is_alive()
 
     def run(self) -> None:
         """Work until ``finish``."""

@@ -437,7 +437,7 @@ async def test_it_needs_none_of_the_threads_that_the_loop_lends(tmp_path: Path) 
     assert ended
 
 
-# Whose loop is closed over it, who is forgotten
+# Whose loop is closed over it, who is forgotten, who is forked
 
 
 def abandoned(path: Path) -> SQLiteJournal:
@@ -506,6 +506,56 @@ async def test_another_run_of_the_same_process_is_refused_as_such(tmp_path: Path
 
     await journal.close()
     assert await states_of(SQLiteJournal(tmp_path / "link")) == []
+
+
+FORK = """
+import asyncio, os, sys
+from mobiz_async.journal import SQLiteJournal
+from mobiz_async.errors import JournalError
+
+async def look(journal):
+    return [part async for part in journal.parts()]
+
+def child(journal):
+    for asked in (look(journal), journal.open(None), SQLiteJournal(sys.argv[1]).open(None)):
+        try:
+            asyncio.run(asked)
+        except JournalError as error:
+            print(error, flush=True)
+    asyncio.run(journal.close())
+
+async def main():
+    journal = SQLiteJournal(sys.argv[1])
+    await journal.open({"list id": "1"})
+    if not (pid := os.fork()):
+        asyncio.events._set_running_loop(None)  # as multiprocessing does
+        child(journal)
+        os._exit(0)
+    os.waitpid(pid, 0)
+    print(await look(journal))
+    await journal.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+async def test_a_forked_child_is_refused_the_journal_that_is_open_in_its_parent(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "ignore", "-c", FORK, str(tmp_path / "j")), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        said, _ = await asyncio.wait_for(process.communicate(), 30)
+    except TimeoutError:
+        process.kill()
+        raise
+
+    assert said.decode().splitlines() == [
+        "the journal is open no more: that was in another process, or its event loop was closed",
+        "the journal is in use by another run",
+        f"the journal {tmp_path / 'j'} is in use by another process",
+        "[]",
+    ]
 
 
 def test_its_repr_names_the_file_and_nothing_else():
