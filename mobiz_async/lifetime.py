@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Protocol
 
 from mobiz_async.delivery import Deliverer
@@ -34,7 +34,7 @@ class Lifetime:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = os.getpid()
         self._active = 0
-        self._idle = asyncio.Event()
+        self._idle: asyncio.Future[None] | None = None
         self._stoppable: set[Stoppable] = set()
 
     @property
@@ -65,8 +65,8 @@ class Lifetime:
             yield
         finally:
             self._active -= 1
-            if not self._active:
-                self._idle.set()
+            if not self._active and self._idle is not None and not self._idle.done():
+                self._idle.set_result(None)
 
     @contextmanager
     def stopping(self, stoppable: Stoppable) -> Iterator[None]:
@@ -86,6 +86,11 @@ class Lifetime:
         if self._loop not in (None, loop) and not self._loop.is_closed():
             raise RuntimeError("this client is closed from another event loop than it is used in: close it there")
         self.closing = True
+        if self._loop not in (None, loop):
+            # What was under way ended with its loop. This may even be its end: a coroutine that is collected while
+            # another loop runs, in a task that is none of its own.
+            await self._deliverer.aclose()
+            return
         for stoppable in self._stoppable:
             stoppable.stop()
         try:
@@ -96,8 +101,8 @@ class Lifetime:
         await self._quiet(_LAST_WORD)
 
     async def _quiet(self, seconds: float) -> None:
+        # asyncio.timeout() would cancel the current task, which is not this one where a coroutine is being collected.
         if self._active:
-            self._idle.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._idle.wait()
+            if self._idle is None or self._idle.done():
+                self._idle = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._idle], timeout=seconds)
