@@ -70,6 +70,7 @@ class BulkRun:
         identity: Mapping[str, str],
         options: BulkOptions,
         concurrency: int,
+        under_way: Callable[[bool], None],
     ) -> None:
         """Made by ``MobizClient.bulk``; nothing is read or sent before the block is entered."""
         self._deliverer = deliverer
@@ -80,6 +81,7 @@ class BulkRun:
         self._identity = identity
         self._options = options
         self._concurrency = concurrency
+        self._under_way = under_way
         self._clock = deliverer.clock
         self._books = Books(options.failures_kept)
         self._halt = asyncio.Event()
@@ -136,6 +138,7 @@ class BulkRun:
             raise
         self._begun = True  # an eager task runs, and calls back, before it is known
         self._task = asyncio.create_task(self._run(resuming), name="mobiz_async.bulk")
+        self._task.add_done_callback(lambda _: self._under_way(False))
         return self
 
     async def __aexit__(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Protocol
 
 from mobiz_async.delivery import Deliverer
@@ -33,7 +34,7 @@ class Lifetime:
         self._deliverer = deliverer
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = os.getpid()
-        self._active = 0
+        self._under_way: set[object] = set()
         self._idle: asyncio.Future[None] | None = None
         self._stoppable: set[Stoppable] = set()
 
@@ -57,16 +58,26 @@ class Lifetime:
         self._loop = loop
 
     @contextmanager
-    def operation(self) -> Iterator[None]:
-        """Count an operation while the block lasts; raises what ``check`` raises."""
+    def operation(self) -> Iterator[Callable[[bool], None]]:
+        """Count an operation while the block lasts; raises what ``check`` raises.
+
+        The function that it gives is for a block that may be at rest: told False, a close does not wait for it.
+        """
         self.check()
-        self._active += 1
+        operation = object()
+        self._count(operation, True)
         try:
-            yield
+            yield partial(self._count, operation)
         finally:
-            self._active -= 1
-            if not self._active and self._idle is not None and not self._idle.done():
-                self._idle.set_result(None)
+            self._count(operation, False)
+
+    def _count(self, operation: object, under_way: bool) -> None:
+        if under_way:
+            self._under_way.add(operation)
+            return
+        self._under_way.discard(operation)
+        if not self._under_way and self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
 
     @contextmanager
     def stopping(self, stoppable: Stoppable) -> Iterator[None]:
@@ -102,7 +113,7 @@ class Lifetime:
 
     async def _quiet(self, seconds: float) -> None:
         # asyncio.timeout() would cancel the current task, which is not this one where a coroutine is being collected.
-        if self._active:
+        if self._under_way:
             if self._idle is None or self._idle.done():
                 self._idle = asyncio.get_running_loop().create_future()
             await asyncio.wait([self._idle], timeout=seconds)
