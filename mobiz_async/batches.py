@@ -11,6 +11,7 @@ nobody knows about.
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from mobiz_async.chunking import Chunk, Chunker
 from mobiz_async.delivery import Deliverer, Delivery
@@ -79,14 +80,11 @@ class TriggerRun:
         try:
             with self._deliverer.pacer.allowing(self._concurrency):
                 async with asyncio.TaskGroup() as group:
-                    reader = group.create_task(self._read(group), name="mobiz_async.reader")
-                    watch = group.create_task(self._halt.wait())
-                    watch.add_done_callback(lambda _: reader.cancel())  # it may wait for the source, for however long
+                    reader = group.create_task(self._read_and_close(group), name="mobiz_async.reader")
                     reader.add_done_callback(self._look_at)
-                    reader.add_done_callback(lambda _: watch.cancel())
         finally:
-            await self._chunker.aclose()
-        self._error = self._error or self._chunker.error  # it may have been raised by the source's end
+            await self._chunker.aclose()  # where its reader never began
+        self._error = self._error or self._chunker.error
         for batch, outcome in list(self._unsettled.values()):
             self._note(batch, outcome)
         self._outcomes.sort(key=lambda outcome: outcome.index)
@@ -104,6 +102,22 @@ class TriggerRun:
     def _sent(self, done: asyncio.Task[None]) -> None:
         self._slots.release()  # here, as a task that is cancelled before its first step runs no line of its own
         self._look_at(done)
+
+    async def _read_and_close(self, group: asyncio.TaskGroup) -> None:
+        reader = asyncio.current_task()
+        assert reader is not None
+        watch = group.create_task(self._halt.wait())
+
+        def halted(_: asyncio.Task[Any]) -> None:
+            reader.cancel()  # it may wait for the source, for however long
+
+        watch.add_done_callback(halted)
+        try:
+            await self._read(group)
+        finally:
+            watch.remove_done_callback(halted)  # the closing is not to be broken off
+            watch.cancel()
+            await self._chunker.aclose()
 
     async def _read(self, group: asyncio.TaskGroup) -> None:
         try:

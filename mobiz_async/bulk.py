@@ -14,15 +14,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from types import TracebackType
-from typing import Protocol, Self
-
-import attrs
+from typing import Any, Protocol, Self
 
 from mobiz_async.attempts import Piece
 from mobiz_async.books import Books
-from mobiz_async.cancelling import end, outlast
+from mobiz_async.cancelling import end, outlast, tell
 from mobiz_async.chunk_life import ChunkLife, Sender
 from mobiz_async.chunking import Chunk, Chunker
 from mobiz_async.crew import Crew
@@ -34,6 +33,7 @@ from mobiz_async.late_optouts import LateOptOuts
 from mobiz_async.limits import Meter
 from mobiz_async.models import OnInvalid, OnUnknown, StopReason
 from mobiz_async.options import BulkOptions
+from mobiz_async.outlet import Outlet
 from mobiz_async.recipients.stages import SKIPS, Problem
 from mobiz_async.reports import BulkReport, ChunkOutcome, Stats
 from mobiz_async.resuming import Earlier, Step
@@ -70,6 +70,7 @@ class BulkRun:
         identity: Mapping[str, str],
         options: BulkOptions,
         concurrency: int,
+        under_way: Callable[[bool], None],
     ) -> None:
         """Made by ``MobizClient.bulk``; nothing is read or sent before the block is entered."""
         self._deliverer = deliverer
@@ -80,21 +81,20 @@ class BulkRun:
         self._identity = identity
         self._options = options
         self._concurrency = concurrency
+        self._under_way = under_way
         self._clock = deliverer.clock
         self._books = Books(options.failures_kept)
         self._halt = asyncio.Event()
         self._stopped: StopReason | None = None
         self._error: MobizError | None = None
         self._raised = False
-        self._outcomes: asyncio.Queue[ChunkOutcome | None] = asyncio.Queue()
-        self._room = asyncio.Event()
-        self._room.set()
-        self._watched = True
-        self._iterated = False
+        self._outlet = Outlet(concurrency)
         self._begun = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._in_hand: list[Chunk] = []
         self._started = 0.0
+        self._closing_source = False
         self._whole = False
         """Whether the source was read to its end."""
         self._silent = False
@@ -115,8 +115,11 @@ class BulkRun:
         return stats
 
     def stop(self) -> None:
-        """Finish what is in flight, start nothing new. Returns at once; harmless a second time."""
-        self._stop(StopReason.ASKED)
+        """Finish what is in flight, start nothing new. Returns at once; harmless a second time.
+
+        It may be called from anywhere: the event loop, a signal handler of whatever kind, another thread.
+        """
+        tell(self._loop, partial(self._stop, StopReason.ASKED))
 
     def _stop(self, reason: StopReason, error: MobizError | None = None) -> None:
         # The first reason is the one, but a journal that fails is not passed over because the run was ending anyway.
@@ -126,6 +129,7 @@ class BulkRun:
         self._halt.set()
 
     async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
         self._started = self._clock.monotonic()
         try:
             resuming = await self._journal.open(self._identity)
@@ -134,6 +138,7 @@ class BulkRun:
             raise
         self._begun = True  # an eager task runs, and calls back, before it is known
         self._task = asyncio.create_task(self._run(resuming), name="mobiz_async.bulk")
+        self._task.add_done_callback(lambda _: self._under_way(False))
         return self
 
     async def __aexit__(
@@ -142,7 +147,7 @@ class BulkRun:
         assert self._task is not None
         if not self._task.done():
             self._stop(StopReason.CANCELLED if isinstance(error, asyncio.CancelledError) else StopReason.ASKED)
-        self._let_go()
+        self._outlet.let_go()
         if isinstance(error, asyncio.CancelledError):
             self._cancel()
         await self._over()
@@ -153,15 +158,12 @@ class BulkRun:
             _log.warning("a bulk run, whose block was left by an exception, had raised %s", type(failed).__name__)
 
     def __aiter__(self) -> AsyncIterator[ChunkOutcome]:
-        self._iterated = True
+        self._outlet.iterated()
         return self._iterate()
 
     async def _iterate(self) -> AsyncIterator[ChunkOutcome]:
-        while (outcome := await self._outcomes.get()) is not None:
-            if self._outcomes.qsize() < self._concurrency:
-                self._room.set()
+        while (outcome := await self._outlet.take()) is not None:
             yield outcome
-        self._outcomes.put_nowait(None)  # the end stays the end, for whoever iterates again
         await self._over()
         self._raise()
 
@@ -171,20 +173,11 @@ class BulkRun:
         Raises ``InvalidRecordError``, ``SourceError``, ``SourceChangedError`` or ``JournalError``, with ``report`` set,
         when one of them ended it. Cancelling it cancels the run: what may have gone out is then unknown.
         """
-        self._let_go()
+        self._outlet.let_go()
         await self._over()
         self._raise()
         assert self.report is not None
         return self.report
-
-    def _let_go(self) -> None:
-        """Nobody takes outcomes any more: release the workers that wait to hand one over."""
-        self._watched = False
-        self._room.set()
-        while not self._outcomes.empty():
-            self._outcomes.get_nowait()
-        if self.report is not None:
-            self._outcomes.put_nowait(None)
 
     async def _over(self) -> None:
         """Wait for the run; when this is cancelled, cancel the run and wait for it all the same."""
@@ -228,7 +221,7 @@ class BulkRun:
         timer = asyncio.create_task(self._expire())
         try:
             await asyncio.wait((reader, halt), return_when=asyncio.FIRST_COMPLETED)
-            await end(reader)
+            await self._end_reading(reader)
             if crew.tasks:
                 await asyncio.wait(crew.tasks)
         except asyncio.CancelledError:
@@ -236,7 +229,7 @@ class BulkRun:
             raise
         finally:
             tasks = (reader, *crew.tasks)
-            closing = asyncio.create_task(self._close(sender, earlier, end(*tasks, halt, timer)))
+            closing = asyncio.create_task(self._close(sender, earlier, reader, *crew.tasks, halt, timer))
             cancelled = await outlast(closing)
             closing.result()
             if cancelled is not None:
@@ -245,30 +238,32 @@ class BulkRun:
             if not task.cancelled():
                 task.result()
 
-    async def _close(self, sender: Sender, earlier: Earlier, end: Awaitable[None]) -> None:
-        await end
+    async def _end_reading(self, reader: asyncio.Task[None], *others: asyncio.Task[Any]) -> None:
+        if not self._closing_source:  # which is not to be broken off
+            reader.cancel()
+        if others:
+            await end(*others)
+        await asyncio.wait([reader])
+
+    async def _close(
+        self, sender: Sender, earlier: Earlier, reader: asyncio.Task[None], *others: asyncio.Task[Any]
+    ) -> None:
+        await self._end_reading(reader, *others)
         try:
             await self._settle_leftover(sender, earlier)
         finally:
             try:
-                await self._close_source()
+                await self._chunker.aclose()  # where its reader never began
             finally:
                 try:
                     await self._journal.close()
                 finally:
                     self._close_books()
 
-    async def _close_source(self) -> None:
-        before = self._chunker.error
-        await self._chunker.aclose()
-        if self._chunker.error is not before:  # raised by its end, which is not to be passed over either
-            self._stop(StopReason.SOURCE)
-            self._error = self._error if isinstance(self._error, _RAISED) else self._chunker.error
-
     def _close_books(self) -> None:
         elapsed = self._clock.monotonic() - self._started
         self.report = self._books.close(self._chunker.read, elapsed, self._stopped, self._error, whole=self._whole)
-        self._outcomes.put_nowait(None)
+        self._outlet.end()
         self._show_progress()
 
     async def _expire(self) -> None:
@@ -289,12 +284,19 @@ class BulkRun:
             stop=self._stop,
             note=self._note,
             skip=lambda problem: self._hold_back([problem]),
-            hand_over=self._hand_over,
+            hand_over=self._outlet.hand_over,
             in_flight=self._in_flight,
             deadline=None if options.deadline is None else self._started + options.deadline,
         )
 
     async def _read(self, sender: Sender, crew: Crew, earlier: Earlier) -> None:
+        try:
+            await self._read_all(sender, crew, earlier)
+        finally:
+            self._closing_source = True
+            await self._chunker.aclose()
+
+    async def _read_all(self, sender: Sender, crew: Crew, earlier: Earlier) -> None:
         rate = self._options.records_per_second
         meter = Meter(rate) if rate is not None else None
         try:
@@ -382,15 +384,6 @@ class BulkRun:
         self._books.settle(chunk)
         self._books.stats.retries += max(0, chunk.attempts - 1) if not chunk.resumed else 0
         self._show_progress()
-
-    async def _hand_over(self, chunk: ChunkOutcome) -> None:
-        if not self._watched:
-            return
-        full = self._outcomes.qsize() >= self._concurrency
-        self._outcomes.put_nowait(attrs.evolve(chunk, body=None) if full and not self._iterated else chunk)
-        if self._iterated and self._outcomes.qsize() >= self._concurrency:
-            self._room.clear()
-            await self._room.wait()
 
     def _show_progress(self) -> None:
         if self._options.progress is not None and not self._silent:

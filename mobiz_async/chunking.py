@@ -201,7 +201,7 @@ class Chunker:
             self._waiting, self._waiting_rows = self._waiting[:place], self._waiting_rows[:place]
 
     async def aclose(self) -> None:
-        """Close the source."""
+        """Close the source, in the task that has read it. It raises nothing: see ``Slices``."""
         await self._slices.aclose()
 
     # The open body is each record with a comma before it; closing turns the first comma into "[" and adds "]".

@@ -277,7 +277,7 @@ class MobizClient:
             body = b"[" + b",".join(batch) + b"]"
             return await self._single(trigger_request(key, body, len(batch)), cut_short=Failure.CLOSED)
 
-        with self._lifetime.operation():
+        with self._lifetime.operation() as under_way:
             coalescer = Coalescer(
                 post,
                 max_batch=max_batch,
@@ -287,7 +287,9 @@ class MobizClient:
                 on_full=on_full,
                 prepare=one_record,
                 close_timeout=close_timeout,
+                under_way=under_way,
             )
+            under_way(False)
             with self._lifetime.stopping(coalescer):
                 async with coalescer:
                     yield coalescer
@@ -361,8 +363,9 @@ class MobizClient:
         """
         opened = self.bulk(contacts, records, **options)
         del records, options  # as in trigger
-        async with opened as run:
-            return await run.finish()
+        with self._lifetime.operation():
+            async with opened as run:
+                return await run.finish()
 
     @asynccontextmanager
     async def bulk(
@@ -371,13 +374,15 @@ class MobizClient:
         """``send_bulk``, watched: a context manager giving a ``BulkRun`` to iterate, look at and stop."""
         begin = hide(partial(self._begin, contacts, records, options))
         del records, options  # as in trigger
-        with self._lifetime.operation():
-            run = unseen(begin)
+        with self._lifetime.operation() as under_way:
+            run = unseen(hide(partial(next(begin), under_way)))
             with self._lifetime.stopping(run):
                 async with run:
                     yield run
 
-    def _begin(self, contacts: DataList | str | int, records: Records, options: BulkSettings) -> BulkRun:
+    def _begin(
+        self, contacts: DataList | str | int, records: Records, options: BulkSettings, under_way: Callable[[bool], None]
+    ) -> BulkRun:
         asked = BulkOptions(**options)
         target = as_list(contacts)
         intake = intake_of(target, records, asked.number_field, asked)
@@ -385,4 +390,4 @@ class MobizClient:
         chunker = partial(bulk_chunker, records, intake, asked)
         journal = asked.journal if asked.journal is not None else MemoryJournal(resumable=False)
         concurrency = asked.concurrency or self._pace.concurrency
-        return BulkRun(self._deliverer, target.id, chunker, journal, identity, asked, concurrency)
+        return BulkRun(self._deliverer, target.id, chunker, journal, identity, asked, concurrency, under_way)

@@ -156,13 +156,14 @@ class Coalescer:
         on_full: Literal["wait", "fail"] = "wait",
         prepare: Callable[[Hidden[Any]], Any] | None = None,
         close_timeout: float | None = 30.0,
+        under_way: Callable[[bool], None] | None = None,
     ) -> None:
         """Send through ``post``. What ``prepare`` makes of a record, which it takes out of a ``Hidden``, is queued.
 
         ``prepare`` may refuse a record; as what it raises carries frames, none of them should hold it any more.
         ``max_wait`` is in seconds. With ``max_queue`` records waiting to leave, the next callers wait outside
         (``on_full="wait"``) or get a ``NotSentError`` (``"fail"``). Raises ``ConfigurationError`` for a number that
-        makes no sense.
+        makes no sense. ``under_way`` is told, now and again, whether any batch is.
         """
         for setting, value in (
             ("max_batch", max_batch),
@@ -183,6 +184,7 @@ class Coalescer:
         self._fail_when_full = on_full == "fail"
         self._prepare = prepare
         self._close_timeout = close_timeout
+        self._under_way = under_way
         self._in_flight: dict[asyncio.Task[None], _Batch] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -265,6 +267,8 @@ class Coalescer:
         while len(self._in_flight) < self._max_in_flight and (calls := self._queue.take(now)):
             self._start(loop, _Batch(calls))
             self._let_in()
+        if self._under_way is not None:
+            self._under_way(bool(self._in_flight))
         self._stop_timer()
         if len(self._in_flight) < self._max_in_flight and self._queue:
             due = self._queue.due_at

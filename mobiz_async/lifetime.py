@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Protocol
 
 from mobiz_async.delivery import Deliverer
@@ -33,8 +34,8 @@ class Lifetime:
         self._deliverer = deliverer
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = os.getpid()
-        self._active = 0
-        self._idle = asyncio.Event()
+        self._under_way: set[object] = set()
+        self._idle: asyncio.Future[None] | None = None
         self._stoppable: set[Stoppable] = set()
 
     @property
@@ -57,16 +58,26 @@ class Lifetime:
         self._loop = loop
 
     @contextmanager
-    def operation(self) -> Iterator[None]:
-        """Count an operation while the block lasts; raises what ``check`` raises."""
+    def operation(self) -> Iterator[Callable[[bool], None]]:
+        """Count an operation while the block lasts; raises what ``check`` raises.
+
+        The function that it gives is for a block that may be at rest: told False, a close does not wait for it.
+        """
         self.check()
-        self._active += 1
+        operation = object()
+        self._count(operation, True)
         try:
-            yield
+            yield partial(self._count, operation)
         finally:
-            self._active -= 1
-            if not self._active:
-                self._idle.set()
+            self._count(operation, False)
+
+    def _count(self, operation: object, under_way: bool) -> None:
+        if under_way:
+            self._under_way.add(operation)
+            return
+        self._under_way.discard(operation)
+        if not self._under_way and self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
 
     @contextmanager
     def stopping(self, stoppable: Stoppable) -> Iterator[None]:
@@ -86,6 +97,11 @@ class Lifetime:
         if self._loop not in (None, loop) and not self._loop.is_closed():
             raise RuntimeError("this client is closed from another event loop than it is used in: close it there")
         self.closing = True
+        if self._loop not in (None, loop):
+            # What was under way ended with its loop. This may even be its end: a coroutine that is collected while
+            # another loop runs, in a task that is none of its own.
+            await self._deliverer.aclose()
+            return
         for stoppable in self._stoppable:
             stoppable.stop()
         try:
@@ -96,11 +112,11 @@ class Lifetime:
         await self._quiet(_LAST_WORD)
 
     async def _quiet(self, seconds: float) -> None:
-        if self._active:
-            self._idle.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._idle.wait()
+        # asyncio.timeout() would cancel the current task, which is not this one where a coroutine is being collected.
+        if self._under_way:
+            if self._idle is None or self._idle.done():
+                self._idle = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._idle], timeout=seconds)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop:

@@ -10,6 +10,7 @@ over after a millisecond: a bad record is told of when it comes, and not when a 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -32,6 +33,9 @@ LARGEST_SLICE = 250
 before. It would at each chunk, and once in a while at all that the program holds, for 10 ms and more."""
 LONGEST_HOLD = 0.001
 """Seconds after which the loop is let go, and of a single slice before slices get smaller."""
+
+
+_log = logging.getLogger("mobiz_async")
 
 
 class Slices:
@@ -83,16 +87,16 @@ class Slices:
             if task is not None and task.cancelling():
                 raise
             # Nobody cancelled this task: it is what the source waited for that was cancelled.
-            self.error = self._failed(error, len(self.left))
+            self.error = self._failed(error)
         except Exception as error:  # noqa: BLE001  a source may raise anything; it is kept as the cause
-            self.error = self._failed(error, len(self.left))
+            self.error = self._failed(error)
         finally:
             self.read += len(self.left)
         taken, self.left = self.left, []
         return taken
 
-    def _failed(self, error: BaseException, taken: int) -> SourceError:
-        failure = SourceError(self.read + taken + 1, type(error).__name__)
+    def _failed(self, error: BaseException) -> SourceError:
+        failure = SourceError(self.read + len(self.left) + 1, type(error).__name__)
         failure.__cause__ = theirs(error)
         return failure
 
@@ -132,7 +136,8 @@ class Slices:
     async def aclose(self) -> None:
         """Close a generator that was not read to its end, so that its ``finally`` blocks run now.
 
-        What they raise becomes ``error``, unless there is one.
+        To be called in the task that has read it: blocks around a ``yield`` may be bound to their context or task.
+        What they raise is logged by its type: something else has ended the reading, and is what the caller is to know.
         """
         # Only a generator: a file or a cursor has a close() too, and belongs to whoever opened it.
         try:
@@ -141,4 +146,4 @@ class Slices:
             elif isinstance(self._sync, Generator):
                 self._sync.close()
         except Exception as error:  # noqa: BLE001  as in next()
-            self.error = self.error or self._failed(error, 0)
+            _log.warning("the source of records raised %s as it was closed", type(error).__name__)

@@ -50,6 +50,7 @@ LAYERS = (
     "attempts",
     "chunk_life",
     "crew",
+    "outlet",
     "options",
     "batches",
     "bulk",

@@ -12,11 +12,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -92,49 +92,31 @@ class SQLiteJournal:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """Name the file; it is opened, or created, by the run."""
+        self._writer: Writer | None = None  # first of all: __del__ looks at it, also where the path is none
         self.path = Path(path)
-        self._writer: Writer | None = None
+
+    def __del__(self) -> None:
+        # A run whose loop was closed over it is never closed; its thread would hold the file as long as the process.
+        if self._writer is not None:
+            self._writer.abandon()
 
     def __repr__(self) -> str:
         return f"SQLiteJournal({os.fspath(self.path)!r})"
 
     async def open(self, identity: Mapping[str, str] | None) -> bool:
         """See ``Journal.open``. With ``identity`` None the file must exist."""
-        if self._writer is not None:
+        if self._writer is not None and not self._writer.orphaned:
             raise JournalError("the journal is in use by another run")
-        connection, resumable = await self._connected(identity)
-        self._writer = Writer(connection, _compact)
-        self._writer.start()
-        return resumable
-
-    async def _connected(self, identity: Mapping[str, str] | None) -> tuple[sqlite3.Connection, bool]:
-        opening = asyncio.ensure_future(asyncio.to_thread(self._connect, identity))
+        writer = Writer(partial(_connect, self.path, identity), _compact)
+        opening = writer.open()
         if (cancelled := await outlast(opening)) is not None:
             # The thread went on all the same, and what it opened would keep the file locked.
             if opening.exception() is None:
-                opening.result()[0].close()
+                await outlast(writer.finish())
             raise cancelled
-        return opening.result()
-
-    def _connect(self, identity: Mapping[str, str] | None) -> tuple[sqlite3.Connection, bool]:
-        try:
-            if identity is not None:
-                _create(self.path)
-            elif not self.path.exists():
-                raise JournalError(f"there is no journal at {self.path}")
-            elif not self.path.stat().st_size:
-                raise JournalError(f"{self.path} is empty: it is no journal")
-            connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
-        except (OSError, sqlite3.Error) as error:
-            raise JournalError(f"the journal {self.path} cannot be opened: {type(error).__name__}") from None
-        try:
-            return connection, _prepare(connection, identity)
-        except sqlite3.Error as error:
-            connection.close()
-            raise JournalError(_refusal(self.path, error)) from None
-        except JournalError:
-            connection.close()
-            raise
+        resumable = opening.result()
+        self._writer = writer
+        return resumable
 
     async def _call(self, job: Callable[[sqlite3.Connection], T], *, outcome: bool = False) -> T:
         if self._writer is None:
@@ -241,10 +223,35 @@ class SQLiteJournal:
         writer, self._writer = self._writer, None
         if writer is None:
             return
-        finishing = asyncio.ensure_future(asyncio.to_thread(_finish, writer))
-        if (cancelled := await outlast(finishing)) is not None:
+        cancelled = await outlast(writer.finish())
+        writer.join()  # it has nothing left to do
+        if cancelled is not None:
             raise cancelled
-        finishing.result()
+
+
+def _connect(
+    path: Path, identity: Mapping[str, str] | None, claim: Callable[[Path], None]
+) -> tuple[sqlite3.Connection, bool]:
+    """Open the file, once it is claimed; return the connection, and whether there is anything to resume."""
+    try:
+        if identity is not None:
+            _create(path)
+        elif not path.exists():
+            raise JournalError(f"there is no journal at {path}")
+        elif not path.stat().st_size:
+            raise JournalError(f"{path} is empty: it is no journal")
+        claim(path)
+        connection = sqlite3.connect(path, timeout=0, isolation_level=None)
+    except (OSError, sqlite3.Error) as error:
+        raise JournalError(f"the journal {path} cannot be opened: {type(error).__name__}") from None
+    try:
+        return connection, _prepare(connection, identity)
+    except sqlite3.Error as error:
+        connection.close()
+        raise JournalError(_refusal(path, error)) from None
+    except JournalError:
+        connection.close()
+        raise
 
 
 def _create(path: Path) -> None:
@@ -302,11 +309,6 @@ def _compact(db: sqlite3.Connection) -> None:
     """
     if db.total_changes:
         db.execute("VACUUM")
-
-
-def _finish(writer: Writer) -> None:
-    writer.finish()
-    writer.join()
 
 
 def _prepare(connection: sqlite3.Connection, identity: Mapping[str, str] | None) -> bool:

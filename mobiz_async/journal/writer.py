@@ -6,12 +6,15 @@ import asyncio
 import contextlib
 import enum
 import logging
+import os
 import queue
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, Self, TypeVar
 
 import attrs
 
@@ -20,6 +23,7 @@ from mobiz_async.errors import JournalError
 __all__ = ["Writer"]
 
 T = TypeVar("T")
+Claim = Callable[[Path], None]
 Job = Callable[[sqlite3.Connection], Any]
 
 _PAUSE = 1e-6
@@ -27,7 +31,30 @@ _PAUSE = 1e-6
 about what another thread needs to wake up."""
 _PAUSE_EVERY = 0.001
 
+_GONE = "the journal is open no more: that was in another process, or its event loop was closed"
+_HOLDERS: dict[tuple[int, int, int], Writer] = {}
+"""(Process, device, file) -> who has it open, or is about to. After a fork, those of the parent are nobody's."""
+
 _log = logging.getLogger("mobiz_async")
+
+
+@attrs.frozen(eq=False)
+class _Answer:
+    """What a loop waits for."""
+
+    loop: asyncio.AbstractEventLoop
+    done: asyncio.Future[Any]
+
+    @classmethod
+    def awaited(cls) -> Self:
+        """Return one that the running loop can wait for."""
+        loop = asyncio.get_running_loop()
+        return cls(loop, loop.create_future())
+
+    def give(self, result: Any, error: BaseException | None) -> None:
+        with contextlib.suppress(RuntimeError):
+            # The loop may be closed by now: then nobody waits any more.
+            self.loop.call_soon_threadsafe(_deliver, self.done, result, error)
 
 
 @attrs.frozen(eq=False)
@@ -35,13 +62,7 @@ class _Order:
     job: Job
     outcome: bool
     """Whether it only says what became of something that an earlier order announced."""
-    loop: asyncio.AbstractEventLoop
-    done: asyncio.Future[Any]
-
-    def answer(self, result: Any, error: BaseException | None) -> None:
-        with contextlib.suppress(RuntimeError):
-            # The loop may be closed by now: then nobody waits any more.
-            self.loop.call_soon_threadsafe(_deliver, self.done, result, error)
+    answer: _Answer
 
 
 class _Health(enum.Enum):
@@ -67,7 +88,7 @@ _DISK_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE}
 
 def _answer(orders: list[_Order], error: JournalError) -> None:
     for order in orders:
-        order.answer(None, error)
+        order.answer.give(None, error)
 
 
 def _deliver(done: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
@@ -80,30 +101,75 @@ def _deliver(done: asyncio.Future[Any], result: Any, error: BaseException | None
 
 
 class Writer(threading.Thread):
-    """Owns the connection. Orders that wait together are done in one transaction."""
+    """Owns the connection, from its opening to its end. Orders that wait together are done in one transaction.
 
-    def __init__(self, connection: sqlite3.Connection, tidy: Callable[[sqlite3.Connection], None]) -> None:
-        """Take over ``connection``; ``tidy`` is called before it is closed, unless a write had failed."""
+    It takes no other thread to wait for it: a loop's own may all be busy, with what waits for this journal.
+
+    Nothing here holds the journal, nor, while no order is under way, the loop: either may be gone before ``finish``.
+    """
+
+    _connection: sqlite3.Connection
+
+    def __init__(
+        self, connect: Callable[[Claim], tuple[sqlite3.Connection, bool]], tidy: Callable[[sqlite3.Connection], None]
+    ) -> None:
+        """``connect`` opens the connection, once it has claimed the file; ``tidy`` is called before it is closed.
+
+        Nothing is tidied after a write that failed, or in a hurry.
+        """
         super().__init__(name="mobiz-journal", daemon=True)
-        self._connection = connection
+        self._connect = connect
+        self._opened: _Answer | None = None
+        self._finished: _Answer | None = None
+        self._loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
+        self._claimed: tuple[int, int, int] | None = None
+        self._hurried = False
+        self._ended = False
         self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
         self._tidy = tidy
         self._health = _Health.WELL
         self._awaited = 0
-        self._pausing: asyncio.TimerHandle | None = None
+        self._pausing = False
+
+    def open(self) -> asyncio.Future[bool]:
+        """Start. The future has what ``connect`` returned beside the connection, or what it raised, which ends this."""
+        opened = self._opened = _Answer.awaited()
+        self._loop = weakref.ref(opened.loop)
+        self.start()
+        return opened.done
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether nobody is left to finish it: it was abandoned, or the loop that has opened it is closed."""
+        if self._hurried:
+            return True
+        loop = self._loop() if self._loop is not None else None
+        return loop is None or loop.is_closed()
+
+    def _claim(self, path: Path) -> None:
+        """Make the file at ``path`` this one's, also where it was an orphan's; raise ``JournalError`` otherwise."""
+        file = path.stat()
+        key = os.getpid(), file.st_dev, file.st_ino
+        while (holder := _HOLDERS.setdefault(key, self)) is not self:
+            if not holder.orphaned:
+                raise JournalError(f"the journal {path} is in use by another run of this process")
+            holder.abandon()
+            holder.join()
+        self._claimed = key
 
     async def call(self, job: Callable[[sqlite3.Connection], T], *, outcome: bool = False) -> T:
         """Return what ``job`` returns, once it is committed; raise ``JournalError`` where it was not.
 
         ``outcome``: it is small, and only says what became of something announced; it is tried on a full disk too.
         """
-        loop = asyncio.get_running_loop()
-        order = _Order(job, outcome, loop, loop.create_future())
-        self._orders.put(order)
+        answer = _Answer.awaited()
+        self._orders.put(_Order(job, outcome, answer))
+        if self._gone:
+            raise JournalError(_GONE)
         self._awaited += 1
         try:
-            self._pause_soon(loop)
-            result: T = await order.done
+            self._pause_soon(answer.loop)
+            result: T = await answer.done
             return result
         finally:
             self._awaited -= 1
@@ -113,29 +179,72 @@ class Writer(threading.Thread):
     # the lock by luck. So while anything is asked of this thread, the loop stands back for a moment every millisecond.
 
     def _pause_soon(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._pausing is None:
-            self._pausing = loop.call_later(_PAUSE_EVERY, self._pause, loop)
+        if not self._pausing:
+            self._pausing = True
+            loop.call_later(_PAUSE_EVERY, self._pause, loop)
 
     def _pause(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._pausing = None
+        self._pausing = False
         if self._awaited:
             time.sleep(_PAUSE)
             self._pause_soon(loop)
 
-    def finish(self) -> None:
-        """Do what waits, close the connection, and end."""
+    def finish(self) -> asyncio.Future[None]:
+        """Do what waits, close the connection, and end. The future is done when it is closed."""
+        finished = self._finished = _Answer.awaited()
         self._orders.put(None)
+        if self._gone:
+            finished.give(None, None)
+        return finished.done
+
+    def abandon(self) -> None:
+        """``finish`` in a hurry, for those whom nobody will finish. It may be called in any thread, at any moment."""
+        self._hurried = True
+        self._orders.put(None)
+
+    @property
+    def _gone(self) -> bool:
+        # What was put into the queue before this was found false is answered. No thread outlives a fork.
+        return self._ended or not self.is_alive()
 
     def run(self) -> None:
         """Work until ``finish``."""
-        last = False
-        while not last:
-            orders = [self._orders.get()]
-            while not self._orders.empty():
-                orders.append(self._orders.get())
-            last = None in orders
-            self._work([order for order in orders if order is not None])
-        self._close()
+        opened, self._opened = self._opened, None
+        assert opened is not None
+        try:
+            self._connection, found = self._connect(self._claim)
+        except Exception as error:  # noqa: BLE001  whatever it is, somebody waits for it
+            self._end()
+            opened.give(None, error)
+            return
+        opened.give(found, None)
+        del opened
+        try:
+            while self._work_on():
+                pass
+            self._close()
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        """Give the file up; after this, nobody waits for anything."""
+        if self._claimed is not None:
+            del _HOLDERS[self._claimed]
+        self._ended = True
+        while not self._orders.empty():
+            order = self._orders.get()
+            if order is not None:
+                order.answer.give(None, JournalError(_GONE))
+        if self._finished is not None:
+            self._finished.give(None, None)
+
+    def _work_on(self) -> bool:
+        """Do what waits, or comes; return whether more is to come."""
+        orders = [self._orders.get()]
+        while not self._orders.empty():
+            orders.append(self._orders.get())
+        self._work([order for order in orders if order is not None])
+        return None not in orders
 
     def _work(self, orders: list[_Order]) -> None:
         """Do the orders in one transaction; where the disk is full, those that are outcomes once more by themselves."""
@@ -150,7 +259,7 @@ class Writer(threading.Thread):
                 refusal = error if isinstance(error, JournalError) else _failure(error)
             else:
                 for order, (result, error_) in zip(orders, results, strict=True):
-                    order.answer(result, error_)
+                    order.answer.give(result, error_)
                 return
 
     def _transact(self, orders: list[_Order]) -> list[tuple[Any, BaseException | None]]:
@@ -176,7 +285,7 @@ class Writer(threading.Thread):
 
     def _close(self) -> None:
         try:
-            if self._health is _Health.WELL:
+            if self._health is _Health.WELL and not self._hurried:
                 self._tidy(self._connection)
         except sqlite3.Error:
             # Every commit is on the disk already; only the tidying up did not work.

@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
+import signal
+import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -13,6 +17,7 @@ from fakes import Gate, Network, accepted, client_on, counts, replied, rows
 
 from mobiz_async import (
     BulkReport,
+    BulkRun,
     ConfigurationError,
     MobizClient,
     OnInvalid,
@@ -52,22 +57,66 @@ async def test_stop_ends_a_wait_for_a_pause_at_once() -> None:
     assert (counts(report), network.count, clock.monotonic()) == ({"not_sent": 10}, 1, 0.0)
 
 
+async def endless(reached: asyncio.Event | None = None) -> AsyncIterator[Any]:
+    """A source that has ten records, and waits for more of them for good."""
+    for record in rows(10):
+        yield record
+    if reached is not None:
+        reached.set()
+    await asyncio.Event().wait()
+
+
 async def test_stop_ends_a_wait_for_the_source_at_once() -> None:
     reached = asyncio.Event()
-
-    async def source() -> AsyncIterator[Any]:
-        for record in rows(10):
-            yield record
-        reached.set()
-        await asyncio.Event().wait()
-
-    network = Network()
-    async with client_on(network) as client, client.bulk("1", source(), chunk_size=5) as run:
+    async with client_on(Network()) as client, client.bulk("1", endless(reached), chunk_size=5) as run:
         await reached.wait()
         run.stop()
         report = await run.finish()
 
     assert (report.read, report.stopped) == (10, StopReason.ASKED)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send itself such a signal")
+async def test_stop_in_an_ordinary_signal_handler_wakes_the_loop() -> None:
+    """Python runs the handler while the loop waits, and lets it go on waiting: for an hour, if need be."""
+    reached = asyncio.Event()
+    async with client_on(Network()) as client, client.bulk("1", endless(reached), chunk_size=5) as run:
+        before = signal.signal(signal.SIGUSR1, lambda *_: run.stop())
+        try:
+            await reached.wait()
+            threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1)).start()  # the loop is idle by then
+            report = await asyncio.wait_for(run.finish(), 10)
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+
+    assert (report.read, report.stopped) == (10, StopReason.ASKED)
+
+
+async def test_stop_may_be_called_in_another_thread() -> None:
+    reached = asyncio.Event()
+    async with client_on(Network()) as client, client.bulk("1", endless(reached), chunk_size=5) as run:
+        await reached.wait()
+        threading.Timer(0.05, run.stop).start()  # as above
+        report = await asyncio.wait_for(run.finish(), 10)
+
+    assert (report.read, report.stopped) == (10, StopReason.ASKED)
+
+
+def test_stop_is_harmless_after_the_run_and_when_its_loop_is_closed() -> None:
+    async def main() -> tuple[BulkRun, StopReason | None]:
+        async with client_on(Network()) as client:
+            async with client.bulk("1", endless(), chunk_size=5) as run:
+                run.stop()
+            assert run.report is not None
+            stopped = run.report.stopped
+            run.stop()
+            return run, stopped
+
+    run, stopped = asyncio.run(main())
+    run.stop()
+
+    assert run.report is not None
+    assert (stopped, run.report.stopped) == (StopReason.ASKED, StopReason.ASKED)
 
 
 async def test_the_failure_rate_stops_a_run() -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import types
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
 import pytest
 from fakes import Gate, Network, accepted, agen, client_on, counts, failed, replied, rows
 
-from mobiz_async import ConfigurationError, MemoryJournal, OnUnknown, Outcome, SourceError, StopReason
+from mobiz_async import ConfigurationError, MemoryJournal, OnUnknown, Outcome, StopReason
 from mobiz_async.errors import JournalError, SourceChangedError
 from mobiz_async.journal import Intent, Recalled, Settlement
 from mobiz_async.testing import FakeClock
@@ -234,22 +234,6 @@ async def test_what_an_async_source_gave_before_it_was_broken_off_is_handed_out(
     assert found == [([*enumerate(rows(3), start=1)], Outcome.NOT_SENT)]
     assert run.report is not None
     assert (run.report.read, run.report.not_sent) == (4, 4)
-
-
-async def test_a_source_whose_end_raises_is_a_source_that_failed() -> None:
-    def source() -> Iterator[Any]:
-        try:
-            yield from rows(10_000)
-        finally:
-            raise OSError("the cursor is gone")
-
-    network = Network(lambda request, n: replied(429, None, retry_after="9"))
-    async with client_on(network) as client, client.bulk("1", source(), chunk_size=10) as run:
-        run.stop()
-        with pytest.raises(SourceError) as raised:
-            await run.finish()
-
-    assert (type(raised.value.__cause__), raised.value.report) == (OSError, run.report)
 
 
 # Cancelled

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 import pytest
-from fakes import Gate, Network, accepted, agen, client_on, counts, replied, rows
+from fakes import Gate, Network, accepted, agen, client_on, counts, rows
 
 from mobiz_async import InvalidRecordError, MobizClient, Outcome, Reason, SourceError, StopReason, chunking
 from mobiz_async.encoding import encode_into
@@ -264,18 +264,3 @@ async def test_a_mistake_of_ours_is_raised_plain_with_the_report(monkeypatch: py
 
     report: Any = vars(raised.value)["report"]
     assert (report.read, report.accepted + report.not_sent, report.stopped) == (20, 20, StopReason.ERROR)
-
-
-async def test_a_source_whose_end_raises_is_not_passed_over_by_a_stop() -> None:
-    def source() -> Iterator[Any]:
-        try:
-            yield from rows(10_000)
-        finally:
-            raise BrokenError
-
-    async with client_on(Network(lambda request, n: replied(401))) as client:
-        with pytest.raises(SourceError) as raised:
-            await client.trigger_many("key", source(), batch_size=10)
-
-    report: Any = raised.value.report
-    assert (report.rejected, report.stopped) == (10, StopReason.CREDENTIALS)

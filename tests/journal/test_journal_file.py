@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import sqlite3
 import stat
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -416,6 +419,143 @@ async def test_opening_that_is_cancelled_leaves_the_file_free(tmp_path):
         journal = SQLiteJournal(tmp_path / "j")
         await journal.open(IDENTITY)
         await journal.close()
+
+
+async def test_it_needs_none_of_the_threads_that_the_loop_lends(tmp_path: Path) -> None:
+    """They may all be taken, by what waits for the run that the journal is for."""
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    done = threading.Event()
+    taken = loop.run_in_executor(None, done.wait)
+    using = asyncio.create_task(run_once(tmp_path / "j", [Event.ACCEPT]))
+
+    await asyncio.wait([using], timeout=10)
+    ended = using.done()
+    done.set()
+    await asyncio.gather(taken, using)
+
+    assert ended
+
+
+# Whose loop is closed over it, who is forgotten, who is forked
+
+
+def abandoned(path: Path) -> SQLiteJournal:
+    """Return a journal that is open, with an intent in it, and whose loop is closed."""
+    journal = SQLiteJournal(path)
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(journal.open(IDENTITY))
+    loop.run_until_complete(journal.intend(intent(0, body(0))))
+    loop.close()
+    return journal
+
+
+async def states_of(journal: SQLiteJournal) -> list[ChunkState]:
+    await journal.open(IDENTITY)
+    states = [part.state async for part in journal.parts()]
+    await journal.close()
+    return states
+
+
+def test_a_journal_whose_loop_was_closed_over_it_is_open_to_the_next_run_of_the_process(tmp_path: Path) -> None:
+    before = abandoned(tmp_path / "j")
+
+    states = asyncio.run(states_of(SQLiteJournal(tmp_path / "j")))
+
+    assert states == [ChunkState.UNKNOWN]
+    with pytest.raises(JournalError, match="open no more"):
+        asyncio.run(before.end())
+    asyncio.run(before.close())
+
+
+def test_a_journal_whose_loop_was_closed_over_it_may_be_opened_again_itself(tmp_path: Path) -> None:
+    assert asyncio.run(states_of(abandoned(tmp_path / "j"))) == [ChunkState.UNKNOWN]
+
+
+async def test_a_journal_that_was_forgotten_gives_its_file_up(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    journal = SQLiteJournal(tmp_path / "j")
+    await journal.open(IDENTITY)
+    (thread,) = set(threading.enumerate()) - before
+
+    del journal
+    gc.collect()
+
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+async def test_a_journal_that_was_forgotten_is_open_to_the_next_at_once(tmp_path: Path) -> None:
+    for _ in range(20):
+        journal = SQLiteJournal(tmp_path / "j")
+        await journal.open(IDENTITY)
+        del journal
+        gc.collect()
+
+    assert await states_of(SQLiteJournal(tmp_path / "j")) == []
+
+
+async def test_another_run_of_the_same_process_is_refused_as_such(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "j")
+    journal = SQLiteJournal(tmp_path / "j")
+    await journal.open(IDENTITY)
+
+    for path in (tmp_path / "j", tmp_path / "link"):
+        with pytest.raises(JournalError, match="is in use by another run of this process"):
+            await SQLiteJournal(path).open(IDENTITY)
+
+    await journal.close()
+    assert await states_of(SQLiteJournal(tmp_path / "link")) == []
+
+
+FORK = """
+import asyncio, os, sys
+from mobiz_async.journal import SQLiteJournal
+from mobiz_async.errors import JournalError
+
+async def look(journal):
+    return [part async for part in journal.parts()]
+
+def child(journal):
+    for asked in (look(journal), journal.open(None), SQLiteJournal(sys.argv[1]).open(None)):
+        try:
+            asyncio.run(asked)
+        except JournalError as error:
+            print(error, flush=True)
+    asyncio.run(journal.close())
+
+async def main():
+    journal = SQLiteJournal(sys.argv[1])
+    await journal.open({"list id": "1"})
+    if not (pid := os.fork()):
+        asyncio.events._set_running_loop(None)  # as multiprocessing does
+        child(journal)
+        os._exit(0)
+    os.waitpid(pid, 0)
+    print(await look(journal))
+    await journal.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+async def test_a_forked_child_is_refused_the_journal_that_is_open_in_its_parent(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "ignore", "-c", FORK, str(tmp_path / "j")), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        said, _ = await asyncio.wait_for(process.communicate(), 30)
+    except TimeoutError:
+        process.kill()
+        raise
+
+    assert said.decode().splitlines() == [
+        "the journal is open no more: that was in another process, or its event loop was closed",
+        "the journal is in use by another run",
+        f"the journal {tmp_path / 'j'} is in use by another process",
+        "[]",
+    ]
 
 
 def test_its_repr_names_the_file_and_nothing_else():

@@ -311,9 +311,8 @@ async def test_a_source_that_cannot_be_closed_does_not_keep_the_journal(sandbox,
             raise OSError("the file is gone")
 
     sandbox.faults = Faults.script([None, Fault.UNAUTHORIZED])
-    with pytest.raises(SourceError) as raised:
-        await send(source(), concurrency=1)
-    assert (repr(raised.value.__cause__), raised.value.report.rejected) == ("OSError('the file is gone')", 4)
+    report = await send(source(), concurrency=1)
+    assert (report.stopped, report.rejected) == (StopReason.CREDENTIALS, 4)
 
     journal = shelf.journal()
     assert await journal.open(None) is True

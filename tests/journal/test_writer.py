@@ -19,27 +19,30 @@ from mobiz_async.journal.writer import Writer
 async def test_the_loop_stands_back_as_long_as_the_thread_has_work(monkeypatch):
     stood_back = threading.Event()
     monkeypatch.setattr(writer.time, "sleep", lambda _: stood_back.set())
-    thread = Writer(sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None), lambda _: None)
-    thread.start()
+    thread = Writer(lambda _: (sqlite3.connect(":memory:", isolation_level=None), False), lambda _: None)
+    await thread.open()
 
     waited = await thread.call(lambda _: stood_back.wait(10))
 
-    thread.finish()
-    await asyncio.to_thread(thread.join)
+    await thread.finish()
     assert waited is True
 
 
 @pytest.fixture
 async def small(tmp_path) -> AsyncIterator[Writer]:
     """The thread of a database that has room for a little over 100 kB."""
-    connection = sqlite3.connect(tmp_path / "small", check_same_thread=False, isolation_level=None)
-    connection.execute("PRAGMA max_page_count = 30")
-    connection.execute("CREATE TABLE said (what TEXT)")
-    thread = Writer(connection, lambda db: db.execute("INSERT INTO said VALUES ('tidied')"))
-    thread.start()
+
+    def connect(_: object) -> tuple[sqlite3.Connection, bool]:
+        connection = sqlite3.connect(tmp_path / "small", isolation_level=None)
+        connection.execute("PRAGMA max_page_count = 30")
+        connection.execute("CREATE TABLE said (what TEXT)")
+        return connection, False
+
+    thread = Writer(connect, lambda db: db.execute("INSERT INTO said VALUES ('tidied')"))
+    await thread.open()
     yield thread
-    thread.finish()
-    await asyncio.to_thread(thread.join)
+    if thread.is_alive():
+        await thread.finish()
 
 
 def say(what: str) -> Callable[[sqlite3.Connection], None]:
@@ -77,8 +80,8 @@ async def test_on_a_full_disk_outcomes_are_still_written_and_nothing_else_is(sma
     await waiting
     answers = await asyncio.gather(*together)
     later = [await told(small, "an intent", outcome=False), await told(small, "a late outcome", outcome=True)]
-    small.finish()
-    await asyncio.to_thread(small.join)
+    await small.finish()
+    small.join()
 
     assert (answers, later) == (["written", FULL, "written"], [FAILED, "written"])
     assert written(tmp_path / "small") == ["an outcome", "another outcome", "a late outcome"]
