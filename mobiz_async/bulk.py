@@ -304,6 +304,8 @@ class BulkRun:
             while (steps := await self._next(earlier)) is not None:
                 while self._in_hand:
                     await self._start(sender, crew, meter, () if len(self._in_hand) > 1 else steps)
+                    if self._halt.is_set():
+                        return  # whoever waits for that is about to cancel this, and what is in hand is settled then
             await earlier.check_whole(self._chunker.read, self._chunker.chunks)
             self._whole = True
             await self._journal.note_end(self._chunker.read)
@@ -343,6 +345,8 @@ class BulkRun:
             await self._clock.sleep(max(0.0, meter.ready_at - self._clock.monotonic()))
             meter.take(self._clock.monotonic(), sends)
         await crew.place()
+        if self._halt.is_set():
+            return
         del self._in_hand[0]
         crew.start(self._life_of(chunk, sender).live(steps), sends=bool(sends))
 

@@ -140,9 +140,10 @@ def _has_unread(transport: asyncio.BaseTransport | None) -> bool:
         number = transport.get_extra_info("socket").fileno() if transport is not None else -1
         if sys.platform == "win32":
             return bool(select.select([number], [], [], 0)[0])
-        look = select.poll()  # for select() there are numbers that are too high
-        look.register(number, select.POLLIN)
-        return bool(look.poll(0))
+        else:  # noqa: RET505  mypy knows the one system or the other
+            look = select.poll()  # for select() there are numbers that are too high
+            look.register(number, select.POLLIN)
+            return bool(look.poll(0))
     return True
 
 

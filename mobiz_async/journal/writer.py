@@ -19,6 +19,7 @@ from typing import Any, Self, TypeVar
 import attrs
 
 from mobiz_async.errors import JournalError
+from mobiz_async.journal.locking import Lock
 
 __all__ = ["Writer"]
 
@@ -123,6 +124,7 @@ class Writer(threading.Thread):
         self._finished: _Answer | None = None
         self._loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
         self._claimed: tuple[int, int, int] | None = None
+        self._lock: Lock | None = None
         self._hurried = False
         self._ended = False
         self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
@@ -156,6 +158,10 @@ class Writer(threading.Thread):
             holder.abandon()
             holder.join()
         self._claimed = key
+        try:
+            self._lock = Lock(path)
+        except BlockingIOError:
+            raise JournalError(f"the journal {path} is in use by another process") from None
 
     async def call(self, job: Callable[[sqlite3.Connection], T], *, outcome: bool = False) -> T:
         """Return what ``job`` returns, once it is committed; raise ``JournalError`` where it was not.
@@ -228,6 +234,8 @@ class Writer(threading.Thread):
 
     def _end(self) -> None:
         """Give the file up; after this, nobody waits for anything."""
+        if self._lock is not None:
+            self._lock.release()
         if self._claimed is not None:
             del _HOLDERS[self._claimed]
         self._ended = True
