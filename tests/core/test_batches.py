@@ -268,8 +268,9 @@ async def test_a_batch_is_unknown_when_what_its_transport_waits_for_is_cancelled
     async with client_on(network) as client:
         report = await client.trigger_many("key", source(people(100)), batch_size=10, concurrency=1)
 
-    fates = [Outcome.ACCEPTED, Outcome.ACCEPTED, Outcome.UNKNOWN, Outcome.NOT_SENT]  # the last waited for the third
-    assert told(report) == [(10, fate) for fate in fates]
+    fates = [Outcome.ACCEPTED, Outcome.ACCEPTED, Outcome.UNKNOWN]
+    assert told(report)[:3] == [(10, fate) for fate in fates]
+    assert set(told(report)[3:]) <= {(10, Outcome.NOT_SENT)}  # one may have been read that waited for the third
     assert (report.stopped, report.ok, report.requests, network.count) == (StopReason.CANCELLED, False, 3, 3)
     assert isinstance(report.batches[2].error, OutcomeUnknownError)
 
