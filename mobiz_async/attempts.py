@@ -10,7 +10,7 @@ from mobiz_async.models import Outcome
 from mobiz_async.stopping import STOPS
 from mobiz_async.verdicts import Judged, Stage
 
-__all__ = ["Attempt", "Piece"]
+__all__ = ["Attempts", "Piece"]
 
 
 @attrs.frozen(eq=False)
@@ -31,8 +31,8 @@ class Piece:
 
 
 @attrs.define(eq=False)
-class Attempt:
-    """How far the current attempt at a piece is, for when it is broken off, and what those before it left open."""
+class Attempts:
+    """The attempts at a piece: how far the current one is, for when it is broken off, and what the others left open."""
 
     piece: Piece
     id: str = ""

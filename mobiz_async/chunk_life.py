@@ -24,7 +24,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
 import attrs
 
-from mobiz_async.attempts import Attempt, Piece
+from mobiz_async.attempts import Attempts, Piece
 from mobiz_async.chunking import split
 from mobiz_async.delivery import Deliverer, Delivery, Hooks
 from mobiz_async.errors import (
@@ -148,8 +148,8 @@ class ChunkLife:
                 await self._settle(piece, Outcome.UNKNOWN, part.attempts, part.status, error, resumed=True)
 
     async def _send(self, piece: Piece, *, in_doubt: bool = False) -> None:
-        delivery, attempt = await self._deliver(piece, in_doubt=in_doubt)
-        if attempt.halve:
+        delivery, attempts = await self._deliver(piece, in_doubt=in_doubt)
+        if attempts.halve:
             await self._halve(piece, delivery)
 
     async def _halve(self, piece: Piece, refused: Delivery) -> None:
@@ -160,10 +160,10 @@ class ChunkLife:
         while (span := search.next_range()) is not None and sender.splits_left > 0 and not sender.halt.is_set():
             sender.splits_left -= 1
             part = piece.cut(*span, records)
-            delivery, attempt = await self._deliver(part)
+            delivery, attempts = await self._deliver(part)
             if delivery.judged.verdict is Verdict.ACCEPTED:
                 search.accepted()
-            elif delivery.judged.verdict.splittable and not attempt.in_doubt:
+            elif delivery.judged.verdict.splittable and not attempts.in_doubt:
                 refused = delivery
                 search.refused()
             else:
@@ -174,76 +174,76 @@ class ChunkLife:
 
     async def _refuse(self, piece: Piece, refused: Delivery) -> None:
         """Settle as rejected what no smaller request settled: the last answer about it was a refusal."""
-        attempt = Attempt(piece)
-        attempt.begin(self._with.attempt_id())
-        attempt.prove(refused.judged)
+        attempts = Attempts(piece)
+        attempts.begin(self._with.attempt_id())
+        attempts.prove(refused.judged)
         try:
-            await self._intend(piece, attempt.id)
-            await self._write(piece, attempt)
+            await self._intend(piece, attempts.id)
+            await self._write(piece, attempts)
         except BaseException:
-            await self._abandon(piece, attempt)
+            await self._abandon(piece, attempts)
             raise
-        await self._conclude(piece, attempt, refused)
+        await self._conclude(piece, attempts, refused)
 
-    async def _deliver(self, piece: Piece, *, in_doubt: bool = False) -> tuple[Delivery, Attempt]:
+    async def _deliver(self, piece: Piece, *, in_doubt: bool = False) -> tuple[Delivery, Attempts]:
         """Deliver one request and settle it, unless it is to be halved.
 
         ``in_doubt``: an earlier attempt at it may have been applied. Only an acceptance settles that.
         """
         sender = self._with
-        attempt = Attempt(piece, in_doubt=in_doubt)
+        attempts = Attempts(piece, in_doubt=in_doubt)
 
         async def before() -> None:
-            attempt.begin(sender.attempt_id())
-            await self._intend(piece, attempt.id)
+            attempts.begin(sender.attempt_id())
+            await self._intend(piece, attempts.id)
             sender.in_flight(1)
-            attempt.counted = True
+            attempts.counted = True
 
         async def after(judged: Judged) -> None:
-            attempt.prove(judged, split=sender.on_rejected is OnRejected.SPLIT)
-            attempt.counted = False
+            attempts.prove(judged, split=sender.on_rejected is OnRejected.SPLIT)
+            attempts.counted = False
             sender.in_flight(-1)
-            await self._write(piece, attempt)
+            await self._write(piece, attempts)
 
         try:
             delivery = await sender.deliverer.deliver(
                 append_request(sender.list_id, piece.body, piece.count),
                 Lane.BULK,
-                hooks=Hooks(before, after, attempt.mark),
+                hooks=Hooks(before, after, attempts.mark),
                 deadline=sender.deadline,
                 halt=sender.halt,
                 resend_unknown=sender.on_unknown is OnUnknown.RESEND,
                 patient=True,
             )
         except BaseException:
-            await self._abandon(piece, attempt)
+            await self._abandon(piece, attempts)
             raise
-        if not attempt.halve:
-            await self._conclude(piece, attempt, delivery)
-        return delivery, attempt
+        if not attempts.halve:
+            await self._conclude(piece, attempts, delivery)
+        return delivery, attempts
 
-    async def _abandon(self, piece: Piece, attempt: Attempt) -> None:
+    async def _abandon(self, piece: Piece, attempts: Attempts) -> None:
         """Settle a piece whose delivery was cancelled, or broken off because the journal failed."""
-        if attempt.counted:
+        if attempts.counted:
             self._with.in_flight(-1)
-        status = attempt.judged.status if attempt.judged is not None else None
+        status = attempts.judged.status if attempts.judged is not None else None
         error = None
-        if attempt.outcome is Outcome.UNKNOWN:
+        if attempts.outcome is Outcome.UNKNOWN:
             error = OutcomeUnknownError(
                 f"{Operation.APPEND.value}: outcome unknown; the run was ended while it was on its way",
                 operation=Operation.APPEND.value,
                 status=status,
-                attempts=attempt.number,
+                attempts=attempts.number,
             )
-        self._note(self._outcome(piece, attempt.outcome, attempt.number, status, error))
-        if attempt.id:
+        self._with.note(self._outcome(piece, attempts.outcome, attempts.number, status, error))
+        if attempts.id:
             with contextlib.suppress(JournalError):  # also where it was written already, before the run was ended
-                await self._write(piece, attempt)
+                await self._write(piece, attempts)
 
-    async def _conclude(self, piece: Piece, attempt: Attempt, delivery: Delivery) -> None:
+    async def _conclude(self, piece: Piece, attempts: Attempts, delivery: Delivery) -> None:
         """Settle a piece by what its attempts proved, and stop the run where the last verdict asks for it."""
         judged = delivery.judged
-        outcome = attempt.outcome_of(judged)
+        outcome = attempts.outcome_of(judged)
         error: RequestError | None = None
         if outcome is not Outcome.ACCEPTED:
             error = judged.error(append_request(self._with.list_id, b"", piece.count), delivery.attempts)
@@ -259,7 +259,7 @@ class ChunkLife:
             reason = self._stop_reason(judged, outcome)
             if reason is not None:
                 self._with.stop(reason, error)
-        pending = attempt.event is Event.NOT_SENT
+        pending = attempts.event is Event.NOT_SENT
         await self._settle(piece, outcome, delivery.attempts, judged.status, error, pending=pending)
 
     def _stop_reason(self, judged: Judged, outcome: Outcome) -> StopReason | None:
@@ -275,13 +275,13 @@ class ChunkLife:
         intent = Intent(piece.index, piece.start, piece.count, piece.rows, attempt_id, now, piece.body)
         await self._with.journal.intend(intent)
 
-    async def _write(self, piece: Piece, attempt: Attempt) -> None:
-        judged = attempt.judged
+    async def _write(self, piece: Piece, attempts: Attempts) -> None:
+        judged = attempts.judged
         settlement = Settlement(
             index=piece.index,
             start=piece.start,
-            attempt_id=attempt.id,
-            event=attempt.event,
+            attempt_id=attempts.id,
+            event=attempts.event,
             at=self._with.deliverer.clock.wall(),
             status=judged.status if judged is not None else None,
             reference=judged.answer.reference if judged is not None and judged.answer is not None else None,
@@ -301,7 +301,7 @@ class ChunkLife:
         pending: bool = False,
     ) -> None:
         made = self._outcome(piece, outcome, attempts, status, error, resumed=resumed, pending=pending)
-        self._note(made)
+        self._with.note(made)
         await self._with.hand_over(made)
 
     def _outcome(
@@ -329,9 +329,6 @@ class ChunkLife:
             runs=piece.rows,
             body=bytes(piece.body) if outcome is not Outcome.ACCEPTED else None,
         )
-
-    def _note(self, outcome: ChunkOutcome) -> None:
-        self._with.note(outcome)
 
     async def _settle_rest(self) -> None:
         """Settle what this run did not come to, because it was stopped or cancelled on the way."""
