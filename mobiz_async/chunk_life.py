@@ -142,6 +142,7 @@ class ChunkLife:
                     operation=Operation.APPEND.value,
                     status=part.status,
                     attempts=part.attempts,
+                    reference=part.reference,
                 )
                 if self._with.on_unknown is OnUnknown.STOP:
                     self._with.stop(StopReason.UNKNOWN, error)

@@ -16,8 +16,10 @@ from mobiz_async import (
     MemoryJournal,
     MobizClient,
     Outcome,
+    OutcomeUnknownError,
     PayloadTooLargeError,
     RejectedError,
+    RequestError,
     SourceChangedError,
     StopReason,
 )
@@ -170,10 +172,11 @@ async def test_the_same_call_with_the_same_journal_sends_only_what_is_left() -> 
         (replied(413), PayloadTooLargeError, None),
         (replied(410), RejectedError, None),
         (replied(200, {"status": 0, "message": "no"}), RejectedError, None),
+        (replied(500, {"statusCode": 500, "activityId": "id-of-it"}), OutcomeUnknownError, "id-of-it"),
     ],
 )
-async def test_what_an_earlier_run_was_refused_has_an_error_of_the_class_that_it_had_then(
-    reply: Attempt, kind: type[RejectedError], reference: str | None
+async def test_what_an_earlier_run_left_has_an_error_of_the_class_that_it_had_then(
+    reply: Attempt, kind: type[RequestError], reference: str | None
 ) -> None:
     journal = MemoryJournal()
     network = Network(lambda request, n: reply)
@@ -187,7 +190,7 @@ async def test_what_an_earlier_run_was_refused_has_an_error_of_the_class_that_it
         if error is not None
     ]
     assert known == [(kind, "SendBulkMessages", reply.reply.status if reply.reply else None, 1, reference)] * 2
-    assert (counts(second), second.resumed, network.count) == ({"rejected": 10}, 10, 1)
+    assert (counts(second), second.resumed, network.count) == (counts(first), 10, 1)
 
 
 async def test_a_chunk_an_earlier_run_left_unknown_is_kept_unknown() -> None:
