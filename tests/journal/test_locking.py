@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import subprocess
@@ -132,3 +133,39 @@ def test_a_file_that_cannot_be_written_to_is_left_to_sqlite(path: Path, monkeypa
     monkeypatch.setattr(os, "open", refuse)
 
     Lock(path).release()
+
+
+def open_descriptors() -> set[str]:
+    return {found.name for found in Path("/proc/self/fd").iterdir()}
+
+
+@pytest.mark.parametrize("error", [BlockingIOError(errno.EAGAIN, "taken"), OSError(errno.EINVAL, "not here")], ids=str)
+def test_a_lock_that_cannot_be_had_leaves_no_descriptor_open(path: Path, monkeypatch, error: OSError) -> None:
+    def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(fcntl, "fcntl", refuse)
+    before = open_descriptors()
+    with contextlib.suppress(BlockingIOError):
+        Lock(path)
+
+    assert open_descriptors() == before
+
+
+def test_a_forked_child_keeps_what_was_opened_after_a_lock_was_let_go(path: Path) -> None:
+    """The next descriptor that is opened has the number of the last that was closed."""
+    lock = Lock(path)
+    lock.release()
+    again = os.open(path, os.O_RDONLY)
+    child = os.fork()
+    if child == 0:
+        try:
+            os.fstat(again)
+        except OSError:
+            os._exit(1)
+        os._exit(0)
+
+    _, status = os.waitpid(child, 0)
+    os.close(again)
+
+    assert os.waitstatus_to_exitcode(status) == 0
