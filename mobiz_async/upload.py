@@ -69,7 +69,7 @@ class Upload(aiohttp.Payload):
         return bytes(self._body).decode(encoding, errors)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        if self._stopped or self._transport is not None:
+        if self._stopped or self.begun:
             # Over; or a middleware of the session's sends the request again, which only the verdict may decide on.
             raise ConnectionAbortedError("an attempt sends its body once")
         protocol: Any = getattr(writer, "protocol", None)

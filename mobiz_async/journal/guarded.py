@@ -106,7 +106,8 @@ async def _told(call: Coroutine[Any, Any, T]) -> T:
     except Exception as error:  # noqa: BLE001  a journal may be anybody's
         failure = _failure(error)
     except asyncio.CancelledError:
-        # Nobody cancels this task: it is what the journal waited for that was cancelled, a connection of its own, say.
+        # No run cancels this task: what the journal waited for was cancelled, a connection of its own, say; or the loop
+        # is at its end, which cancels all of its tasks, and the one that waits for this hears of it by itself.
         failure = JournalError("the journal was cancelled while it worked")
     raise failure
 
