@@ -305,6 +305,14 @@ async def test_records_that_were_not_sent_do_not_count(stand):
     assert one.times == [0.0, 0.0]
 
 
+async def test_what_a_trigger_that_was_not_sent_had_taken_is_given_back_to_the_bulk_lane(stand):
+    one = stand(records_per_second=500)
+    await one.ask(1, Lane.SINGLE, records=10_000)
+    one.permit().settle(Verdict.CONNECT_FAILED)
+    await one.ask(1, records=10_000)
+    assert one.times == [0.0, 0.0]
+
+
 async def test_a_single_trigger_does_not_wait_for_what_a_chunk_owes(stand):
     one = stand(records_per_second=500)
     await one.ask(1, records=10_000)
