@@ -254,6 +254,14 @@ def test_few_accepted_teach_a_rate_where_others_were_behind_each(crowd, expected
     assert rate.rate == (expected and pytest.approx(expected))
 
 
+def test_what_was_accepted_too_long_ago_is_no_measure_and_least_of_all_of_none_a_second():
+    rate = LearntRate()
+    for step in range(5):
+        rate.accepted(step * 0.01, crowded=True)
+    rate.throttled(1000.0, 1.0)
+    assert rate.rate is None
+
+
 def test_a_refusal_in_light_traffic_lowers_what_was_learnt_by_a_step_and_not_to_the_traffic():
     rate = learnt()
     first = rate.rate
