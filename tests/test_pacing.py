@@ -283,6 +283,18 @@ async def test_a_refusal_in_one_lane_leaves_the_concurrency_of_the_other(stand):
     assert (one.pacer.limit, one.pacer.single_limit) == (7, 50)
 
 
+@pytest.mark.parametrize(("behind", "learnt"), [(5, 3 * 0.97), (1, None)])
+async def test_what_is_accepted_while_others_wait_measures_the_rate_of_a_server(stand, behind, learnt):
+    one = stand(concurrency=1)
+    for position in range(3):
+        await one.ask(behind if position == 0 else 1)
+        one.permit(position).settle(Verdict.ACCEPTED)
+        await one.clock.settle()
+    await one.ask(1)
+    one.permit(3).settle(Verdict.THROTTLED, 1.0)
+    assert one.pacer.learnt_rate == (learnt and pytest.approx(learnt))
+
+
 async def test_requests_per_second_spaces_the_requests(stand):
     one = stand(requests_per_second=4, concurrency=100)
     await one.ask(5)
