@@ -116,7 +116,7 @@ class Deliverer:
             patient=patient,
         )
         try:
-            judged, _ = await repeat(course.attempt, _decided, course.sleep)
+            judged = await repeat(course.attempt, course.sleep)
         except asyncio.CancelledError as cancelled:
             known = course.cancelled(cancelled, cut_short or Failure.CANCELLED)
             if known is None or cut_short is None:
@@ -143,10 +143,6 @@ class Deliverer:
                 hook(event)
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  it must not change what it observes
                 _log.warning("an event hook raised %s", type(error).__name__)
-
-
-def _decided(tried: tuple[Judged, Decision]) -> Decision:
-    return tried[1]
 
 
 class _Course:

@@ -79,29 +79,28 @@ def decide(
     return Again(after)
 
 
-async def repeat(
-    attempt: Callable[[], Awaitable[T]], decision: Callable[[T], Decision], sleep: Callable[[float], Awaitable[None]]
-) -> T:
-    """Call ``attempt`` until ``decision`` about its result is ``Enough``; return the last result."""
-    first = await attempt()
-    decided = decision(first)
-    if isinstance(decided, Enough):
+async def repeat(attempt: Callable[[], Awaitable[tuple[T, Decision]]], sleep: Callable[[float], Awaitable[None]]) -> T:
+    """Call ``attempt``, which returns a result and what was decided about it, until that is ``Enough``.
+
+    Return the last result. What ``attempt`` or ``sleep`` raises ends it.
+    """
+    result, decision = await attempt()
+    if isinstance(decision, Enough):
         # Nearly every request ends here, and setting up tenacity costs half as much as the whole rest of a request.
-        return first
-    await sleep(decided.after)
-    wait = 0.0
-
-    def again(state: tenacity.RetryCallState) -> bool:
-        nonlocal wait
-        assert state.outcome is not None
-        if state.outcome.failed:
-            return False
-        decided = decision(state.outcome.result())
-        if isinstance(decided, Again):
-            wait = decided.after
-        return isinstance(decided, Again)
-
+        return result
+    await sleep(decision.after)
     retrying = tenacity.AsyncRetrying(
-        retry=again, wait=lambda _: wait, stop=tenacity.stop_never, sleep=sleep, before=tenacity.before_nothing
+        retry=tenacity.retry_if_result(_is_again), wait=_wait, sleep=sleep, before=tenacity.before_nothing
     )
-    return await retrying(attempt)
+    result, _ = await retrying(attempt)
+    return result
+
+
+def _is_again(attempted: tuple[object, Decision]) -> bool:
+    return isinstance(attempted[1], Again)
+
+
+def _wait(state: tenacity.RetryCallState) -> float:
+    assert state.outcome is not None
+    again: Again = state.outcome.result()[1]  # tenacity asks only where ``_is_again``
+    return again.after

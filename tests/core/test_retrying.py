@@ -105,14 +105,14 @@ async def run(results: list[Again | Enough]) -> tuple[list[int], list[float], in
     made: list[int] = []
     slept: list[float] = []
 
-    async def attempt() -> int:
+    async def attempt() -> tuple[int, Again | Enough]:
         made.append(len(made))
-        return made[-1]
+        return made[-1], results[made[-1]]
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    last = await repeat(attempt, lambda n: results[n], sleep)
+    last = await repeat(attempt, sleep)
     return made, slept, last
 
 
@@ -130,17 +130,18 @@ async def test_what_an_attempt_raises_ends_the_loop_as_it_is(failing: int, kind:
     error = kind("mine")
     made = 0
 
-    async def attempt() -> None:
+    async def attempt() -> tuple[None, Again]:
         nonlocal made
         made += 1
         if made > failing:
             raise error
+        return None, Again(0.0)
 
     async def sleep(_: float) -> None:
         return
 
     with pytest.raises(kind) as raised:
-        await repeat(attempt, lambda _: Again(0.0), sleep)
+        await repeat(attempt, sleep)
 
     assert raised.value is error
     assert made == failing + 1
