@@ -105,16 +105,8 @@ class Deliverer:
         ends it with what is proven by then, for a task that others wait for, and this is said to be why. Raises what
         the hooks raise, and else ``CancelledError``; the rest is a verdict.
         """
-        course = _Course(
-            self,
-            request,
-            lane,
-            hooks,
-            deadline=deadline,
-            halt=halt,
-            resend_unknown=resend_unknown,
-            patient=patient,
-        )
+        started = self.clock.monotonic()
+        course = _Course(self, request, lane, hooks, deadline, halt, resend_unknown, patient, started)
         try:
             judged = await repeat(course.attempt, course.sleep)
         except asyncio.CancelledError as cancelled:
@@ -145,43 +137,38 @@ class Deliverer:
                 _log.warning("an event hook raised %s", type(error).__name__)
 
 
+@attrs.define(eq=False, repr=False)
 class _Course:
-    """The attempts at one request."""
+    """The attempts at one request. ``Deliverer.deliver`` says what its parameters mean."""
 
-    def __init__(
-        self,
-        deliverer: Deliverer,
-        request: Request,
-        lane: Lane,
-        hooks: Hooks,
-        *,
-        deadline: float | None,
-        halt: asyncio.Event | None,
-        resend_unknown: bool,
-        patient: bool,
-    ) -> None:
-        self._with = deliverer
-        self._request = request
-        self._lane = lane
-        self._hooks = hooks
-        self._resend_unknown = resend_unknown
-        self._patient = patient
-        self._started = deliverer.clock.monotonic()
-        self._deadline = deadline
-        self._halt = halt
-        self._stage = Stage.QUEUED
-        self._counted = 0
-        self._began = self._started
-        self._told_all = False
-        self._in_doubt: Judged | None = None
-        self.posts = 0
+    _deliverer: Deliverer
+    _request: Request
+    _lane: Lane
+    _hooks: Hooks
+    _deadline: float | None
+    _halt: asyncio.Event | None
+    _resend_unknown: bool
+    _patient: bool
+    _started: float
+    posts: int = 0
+    """Attempts begun, each of which is a POST."""
+    _counted: int = 0
+    """Those of them that ``max_attempts`` bounds."""
+    _stage: Stage = Stage.QUEUED
+    """How far the current attempt is."""
+    _began: float = 0.0
+    """When it began."""
+    _told_all: bool = False
+    """Whether the last attempt's event was the last word about the request."""
+    _in_doubt: Judged | None = None
+    """The last attempt that may have been applied."""
 
     async def attempt(self) -> tuple[Judged, Decision]:
         permit = await self._admitted()
         if isinstance(permit, Failure):
             judged = self._judge(Attempt(Stage.QUEUED, failure=permit))
             if permit is Failure.PAUSED:
-                judged = attrs.evolve(judged, retry_after=self._with.pacer.refused_for)
+                judged = attrs.evolve(judged, retry_after=self._deliverer.pacer.refused_for)
             decision = self._decide(judged)
             self._tell(judged, decision)
             return self._proven(judged), decision
@@ -190,8 +177,10 @@ class _Course:
         except BaseException:
             permit.settle(None)
             raise
-        self._with.reached = self._with.reached or judged.status is not None
-        waited_out = self._patient and self._with.reached and permit.probe and judged.verdict is Verdict.CONNECT_FAILED
+        self._deliverer.reached = self._deliverer.reached or judged.status is not None
+        waited_out = (
+            self._patient and self._deliverer.reached and permit.probe and judged.verdict is Verdict.CONNECT_FAILED
+        )
         self._counted += not waited_out
         decision = self._decide(judged)
         delay = decision.after if isinstance(decision, Again) else None
@@ -212,18 +201,18 @@ class _Course:
 
     async def sleep(self, seconds: float) -> None:
         """Wait for the next attempt, or until there is to be none."""
-        await _first(self._with.clock.sleep(seconds), (self._halt or self._with.closed).wait())
+        await _first(self._deliverer.clock.sleep(seconds), (self._halt or self._deliverer.closed).wait())
 
     async def _admitted(self) -> Permit | Failure:
         """Return a permit, or why there is to be no attempt."""
         if (over := self._over()) is not None:
             return over
-        pacer = self._with.pacer
+        pacer = self._deliverer.pacer
         permit = pacer.admit_now(self._lane, self._request.records)
         if permit is not None:
             return permit
         admit = pacer.admit(self._lane, self._request.records)
-        if self._halt is None and self._with.policy.deadline is None:
+        if self._halt is None and self._deliverer.policy.deadline is None:
             permit = await admit
         else:
             permit = await _first(admit, self._no_more(), _unused)
@@ -231,12 +220,12 @@ class _Course:
             _unused(permit)
             return over
         if permit is None:
-            return Failure.PAUSED if pacer.refused_for or self._with.policy.deadline is None else Failure.DEADLINE
+            return Failure.PAUSED if pacer.refused_for or self._deliverer.policy.deadline is None else Failure.DEADLINE
         return permit
 
     def _over(self) -> Failure | None:
         """Return why no further attempt begins, or None where one may."""
-        if self._with.closed.is_set():
+        if self._deliverer.closed.is_set():
             return Failure.CLOSED
         if self._halt is not None and self._halt.is_set():
             return Failure.STOPPED
@@ -244,12 +233,12 @@ class _Course:
 
     async def _no_more(self) -> None:
         """Return when no further attempt may begin: the run has ended, or the policy's deadline has passed."""
-        deadline = self._with.policy.deadline
+        deadline = self._deliverer.policy.deadline
         if deadline is None and self._halt is not None:
             await self._halt.wait()
             return
         assert deadline is not None
-        left = self._with.clock.sleep(max(0.0, self._started + deadline - self._with.clock.monotonic()))
+        left = self._deliverer.clock.sleep(max(0.0, self._started + deadline - self._deliverer.clock.monotonic()))
         if self._halt is None:
             await left
         else:
@@ -259,24 +248,24 @@ class _Course:
         if self._hooks is not _NO_HOOKS:
             await self._hooks.before()
         self.posts += 1
-        self._began = self._with.clock.monotonic()
-        return self._judge(await self._with.transport.post(self._request, self._mark))
+        self._began = self._deliverer.clock.monotonic()
+        return self._judge(await self._deliverer.transport.post(self._request, self._mark))
 
     def _mark(self, stage: Stage) -> None:
         self._stage = stage
         self._hooks.on_stage(stage)
 
     def _judge(self, attempt: Attempt) -> Judged:
-        return classify(self._request.operation, attempt, now=self._with.clock.wall(), sent=self._request.body)
+        return classify(self._request.operation, attempt, now=self._deliverer.clock.wall(), sent=self._request.body)
 
     def _decide(self, judged: Judged) -> Decision:
-        now = self._with.clock.monotonic()
+        now = self._deliverer.clock.monotonic()
         return decide(
             judged.verdict,
             attempt=self._counted,
-            policy=self._with.policy,
+            policy=self._deliverer.policy,
             elapsed=now - self._started,
-            chance=self._with.chance(),
+            chance=self._deliverer.chance(),
             retry_after=judged.retry_after,
             deadline=None if self._deadline is None else self._deadline - self._started,
             resend_unknown=self._resend_unknown,
@@ -301,16 +290,16 @@ class _Course:
         begun = self._stage is not Stage.QUEUED
         self._stage = Stage.QUEUED
         self._told_all = isinstance(decision, Enough)
-        if judged.verdict is Verdict.ACCEPTED and not self._with.events and not _log.isEnabledFor(logging.DEBUG):
+        if judged.verdict is Verdict.ACCEPTED and not self._deliverer.events and not _log.isEnabledFor(logging.DEBUG):
             return
-        self._with.tell(
+        self._deliverer.tell(
             AttemptEvent(
                 operation=self._request.operation.value,
                 outcome=judged.verdict.outcome,
                 verdict=judged.verdict.word,
                 status=judged.status,
                 records=self._request.records,
-                seconds=self._with.clock.monotonic() - self._began if begun else 0.0,
+                seconds=self._deliverer.clock.monotonic() - self._began if begun else 0.0,
                 attempt=self.posts,
                 bytes=len(self._request.body),
                 retry_in=decision.after if isinstance(decision, Again) else None,
