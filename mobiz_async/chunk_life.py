@@ -21,21 +21,14 @@ import contextlib
 import itertools
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import TypeVar
 
 import attrs
 
 from mobiz_async.attempts import Attempts, Piece
 from mobiz_async.chunking import split
 from mobiz_async.delivery import Deliverer, Delivery, Hooks
-from mobiz_async.errors import (
-    InvalidPayloadError,
-    JournalError,
-    MobizError,
-    OutcomeUnknownError,
-    PayloadTooLargeError,
-    RejectedError,
-    RequestError,
-)
+from mobiz_async.errors import JournalError, MobizError, OutcomeUnknownError, RejectedError, RequestError
 from mobiz_async.journal.protocol import ChunkState, Event, Intent, Journal, Part, Settlement
 from mobiz_async.models import OnRejected, OnUnknown, Outcome, StopReason
 from mobiz_async.pacing import Lane
@@ -44,11 +37,12 @@ from mobiz_async.reports import ChunkOutcome
 from mobiz_async.resuming import Fate, Step
 from mobiz_async.splitting import Search
 from mobiz_async.stopping import stop_reason
-from mobiz_async.verdicts import Judged, Verdict
-from mobiz_async.wire import Operation, append_request
+from mobiz_async.verdicts import Attempt, Judged, Stage, Verdict, classify
+from mobiz_async.wire import Operation, Reply, append_request
 
 __all__ = ["ChunkLife", "Sender"]
 
+E = TypeVar("E", bound=RequestError)
 
 _TAKEN_OVER = (
     "the journal takes no outcome of this attempt any more: somebody else has opened or changed it in the meantime"
@@ -129,24 +123,24 @@ class ChunkLife:
 
     async def _settle_as_known(self, piece: Piece, part: Part, why_unknown_still: str = "") -> None:
         """Settle without a request what an earlier run has sent, or what nobody has."""
-        match part.state:
-            case ChunkState.PENDING:
-                await self._settle(piece, Outcome.NOT_SENT, 0, None, None)
-            case ChunkState.ACCEPTED:
-                await self._settle(piece, Outcome.ACCEPTED, part.attempts, part.status, None, resumed=True)
-            case ChunkState.REJECTED:
-                await self._settle(piece, Outcome.REJECTED, part.attempts, part.status, _refusal(part), resumed=True)
-            case _:
-                error = OutcomeUnknownError(
-                    f"{Operation.APPEND.value}: an earlier run ended before it knew the outcome{why_unknown_still}",
-                    operation=Operation.APPEND.value,
-                    status=part.status,
-                    attempts=part.attempts,
-                    reference=part.reference,
-                )
-                if self._with.on_unknown is OnUnknown.STOP:
-                    self._with.stop(StopReason.UNKNOWN, error)
-                await self._settle(piece, Outcome.UNKNOWN, part.attempts, part.status, error, resumed=True)
+        outcome = _OUTCOMES[part.state]
+        if outcome is Outcome.NOT_SENT:
+            await self._with.hand_over(self._note(piece, outcome, 0, None, None))
+            return
+        error: RequestError | None = None
+        if outcome is Outcome.REJECTED:
+            error = _refusal(part)
+        elif outcome is Outcome.UNKNOWN:
+            error = _error(
+                OutcomeUnknownError,
+                f"an earlier run ended before it knew the outcome{why_unknown_still}",
+                status=part.status,
+                attempts=part.attempts,
+                reference=part.reference,
+            )
+            if self._with.on_unknown is OnUnknown.STOP:
+                self._with.stop(StopReason.UNKNOWN, error)
+        await self._with.hand_over(self._note(piece, outcome, part.attempts, part.status, error, resumed=True))
 
     async def _send(self, piece: Piece, *, in_doubt: bool = False) -> None:
         delivery, attempts = await self._deliver(piece, in_doubt=in_doubt)
@@ -179,12 +173,12 @@ class ChunkLife:
         attempts.begin(self._with.attempt_id())
         attempts.prove(refused.judged)
         try:
-            await self._intend(piece, attempts.id)
-            await self._write(piece, attempts)
+            await self._intend(attempts)
+            await self._write(attempts)
         except BaseException:
-            await self._abandon(piece, attempts)
+            await self._abandon(attempts)
             raise
-        await self._conclude(piece, attempts, refused)
+        await self._conclude(attempts, refused)
 
     async def _deliver(self, piece: Piece, *, in_doubt: bool = False) -> tuple[Delivery, Attempts]:
         """Deliver one request and settle it, unless it is to be halved.
@@ -196,7 +190,7 @@ class ChunkLife:
 
         async def before() -> None:
             attempts.begin(sender.attempt_id())
-            await self._intend(piece, attempts.id)
+            await self._intend(attempts)
             sender.in_flight(1)
             attempts.counted = True
 
@@ -204,7 +198,7 @@ class ChunkLife:
             attempts.prove(judged, split=sender.on_rejected is OnRejected.SPLIT)
             attempts.counted = False
             sender.in_flight(-1)
-            await self._write(piece, attempts)
+            await self._write(attempts)
 
         try:
             delivery = await sender.deliverer.deliver(
@@ -217,41 +211,37 @@ class ChunkLife:
                 patient=True,
             )
         except BaseException:
-            await self._abandon(piece, attempts)
+            await self._abandon(attempts)
             raise
         if not attempts.halve:
-            await self._conclude(piece, attempts, delivery)
+            await self._conclude(attempts, delivery)
         return delivery, attempts
 
-    async def _abandon(self, piece: Piece, attempts: Attempts) -> None:
+    async def _abandon(self, attempts: Attempts) -> None:
         """Settle a piece whose delivery was cancelled, or broken off because the journal failed."""
         if attempts.counted:
             self._with.in_flight(-1)
         status = attempts.judged.status if attempts.judged is not None else None
         error = None
         if attempts.outcome is Outcome.UNKNOWN:
-            error = OutcomeUnknownError(
-                f"{Operation.APPEND.value}: outcome unknown; the run was ended while it was on its way",
-                operation=Operation.APPEND.value,
-                status=status,
-                attempts=attempts.number,
-            )
-        self._with.note(self._outcome(piece, attempts.outcome, attempts.number, status, error))
+            said = "outcome unknown; the run was ended while it was on its way"
+            error = _error(OutcomeUnknownError, said, status=status, attempts=attempts.number)
+        self._note(attempts.piece, attempts.outcome, attempts.number, status, error)
         if attempts.id:
             with contextlib.suppress(JournalError):  # also where it was written already, before the run was ended
-                await self._write(piece, attempts)
+                await self._write(attempts)
 
-    async def _conclude(self, piece: Piece, attempts: Attempts, delivery: Delivery) -> None:
+    async def _conclude(self, attempts: Attempts, delivery: Delivery) -> None:
         """Settle a piece by what its attempts proved, and stop the run where the last verdict asks for it."""
-        judged = delivery.judged
+        piece, judged = attempts.piece, delivery.judged
         outcome = attempts.outcome_of(judged)
         error: RequestError | None = None
         if outcome is not Outcome.ACCEPTED:
             error = judged.error(append_request(self._with.list_id, b"", piece.count), delivery.attempts)
             if outcome is not judged.verdict.outcome:
-                error = OutcomeUnknownError(
-                    f"{Operation.APPEND.value}: an earlier attempt may have been applied (the last: {error})",
-                    operation=Operation.APPEND.value,
+                error = _error(
+                    OutcomeUnknownError,
+                    f"an earlier attempt may have been applied (the last: {error})",
                     status=judged.status,
                     attempts=delivery.attempts,
                     reference=error.reference,
@@ -261,7 +251,7 @@ class ChunkLife:
             if reason is not None:
                 self._with.stop(reason, error)
         pending = attempts.event is Event.NOT_SENT
-        await self._settle(piece, outcome, delivery.attempts, judged.status, error, pending=pending)
+        await self._with.hand_over(self._note(piece, outcome, delivery.attempts, judged.status, error, pending=pending))
 
     def _stop_reason(self, judged: Judged, outcome: Outcome) -> StopReason | None:
         if outcome is Outcome.UNKNOWN and self._with.on_unknown is OnUnknown.STOP:
@@ -271,16 +261,16 @@ class ChunkLife:
             return StopReason.REJECTED
         return reason
 
-    async def _intend(self, piece: Piece, attempt_id: str) -> None:
-        now = self._with.deliverer.clock.wall()
-        intent = Intent(piece.index, piece.start, piece.count, piece.rows, attempt_id, now, piece.body)
+    async def _intend(self, attempts: Attempts) -> None:
+        piece, now = attempts.piece, self._with.deliverer.clock.wall()
+        intent = Intent(piece.index, piece.start, piece.count, piece.rows, attempts.id, now, piece.body)
         await self._with.journal.intend(intent)
 
-    async def _write(self, piece: Piece, attempts: Attempts) -> None:
+    async def _write(self, attempts: Attempts) -> None:
         judged = attempts.judged
         settlement = Settlement(
-            index=piece.index,
-            start=piece.start,
+            index=attempts.piece.index,
+            start=attempts.piece.start,
             attempt_id=attempts.id,
             event=attempts.event,
             at=self._with.deliverer.clock.wall(),
@@ -290,22 +280,7 @@ class ChunkLife:
         if not await self._with.journal.settle(settlement):
             raise JournalError(_TAKEN_OVER)
 
-    async def _settle(
-        self,
-        piece: Piece,
-        outcome: Outcome,
-        attempts: int,
-        status: int | None,
-        error: RequestError | None,
-        *,
-        resumed: bool = False,
-        pending: bool = False,
-    ) -> None:
-        made = self._outcome(piece, outcome, attempts, status, error, resumed=resumed, pending=pending)
-        self._with.note(made)
-        await self._with.hand_over(made)
-
-    def _outcome(
+    def _note(
         self,
         piece: Piece,
         outcome: Outcome,
@@ -316,8 +291,9 @@ class ChunkLife:
         resumed: bool = False,
         pending: bool = False,
     ) -> ChunkOutcome:
+        """Have what became of a piece counted; return it."""
         self._settled.append((piece.start, piece.start + piece.count))
-        return ChunkOutcome(
+        made = ChunkOutcome(
             index=piece.index,
             first_record=piece.rows[0][0],
             count=piece.count,
@@ -330,6 +306,8 @@ class ChunkLife:
             runs=piece.rows,
             body=bytes(piece.body) if outcome is not Outcome.ACCEPTED else None,
         )
+        self._with.note(made)
+        return made
 
     async def _settle_rest(self) -> None:
         """Settle what this run did not come to, because it was stopped or cancelled on the way."""
@@ -347,25 +325,47 @@ class ChunkLife:
                     await self._settle_as_known(whole.cut(start, stop, records), step.part)
 
 
-def _refusal(part: Part) -> RejectedError:
-    """Return the error of what an earlier run was refused, of the class that it was then."""
-    kind = _REFUSALS.get(part.status, RejectedError)
-    answer = "" if part.status is None else f" (HTTP {part.status})"
-    return kind(
-        f"{Operation.APPEND.value}: rejected by an earlier run{answer}",
-        operation=Operation.APPEND.value,
-        status=part.status,
-        attempts=part.attempts,
-        reference=part.reference,
-    )
-
-
-_REFUSALS: Mapping[int | None, type[RejectedError]] = {
-    400: InvalidPayloadError,
-    422: InvalidPayloadError,
-    413: PayloadTooLargeError,
+_OUTCOMES: Mapping[ChunkState, Outcome] = {
+    ChunkState.PENDING: Outcome.NOT_SENT,
+    ChunkState.INTENDED: Outcome.UNKNOWN,
+    ChunkState.ACCEPTED: Outcome.ACCEPTED,
+    ChunkState.REJECTED: Outcome.REJECTED,
+    ChunkState.UNKNOWN: Outcome.UNKNOWN,
 }
-"""What the verdict table says of an append by its status alone. Refusals of a key or an address are not kept."""
+"""What is known of records that this run does not send, by the state an earlier one left them in."""
+
+
+def _refusal(part: Part) -> RequestError:
+    """Return the error of what an earlier run was refused, of the class that it had then.
+
+    The verdict table knows it by the status alone: refusals of a key or an address do not stay in a journal. Where the
+    body had decided, under a 200, it was a plain rejection.
+    """
+    by_status = classify(Operation.APPEND, Attempt(Stage.SENT, Reply(part.status or 0))).verdict
+    kind = by_status.error if by_status.outcome is Outcome.REJECTED and by_status.error is not None else RejectedError
+    answer = "" if part.status is None else f" (HTTP {part.status})"
+    said = f"rejected by an earlier run{answer}"
+    return _error(kind, said, status=part.status, attempts=part.attempts, reference=part.reference)
+
+
+def _error(
+    kind: type[E],
+    said: str,
+    *,
+    status: int | None,
+    attempts: int,
+    reference: str | None = None,
+    retry_after: float | None = None,
+) -> E:
+    name = Operation.APPEND.value
+    return kind(
+        f"{name}: {said}",
+        operation=name,
+        status=status,
+        attempts=attempts,
+        reference=reference,
+        retry_after=retry_after,
+    )
 
 
 def _gaps(settled: Iterable[tuple[int, int]], count: int) -> Iterator[tuple[int, int]]:
