@@ -22,7 +22,7 @@ from typing import Any, Protocol, Self
 from mobiz_async.attempts import Piece
 from mobiz_async.books import Books
 from mobiz_async.cancelling import end, outlast, tell
-from mobiz_async.chunk_life import ChunkLife, Sender
+from mobiz_async.chunk_life import ChunkLife, RunContext
 from mobiz_async.chunking import Chunk, Chunker
 from mobiz_async.crew import Crew
 from mobiz_async.delivery import Deliverer
@@ -89,6 +89,12 @@ class BulkRun:
         self._error: MobizError | None = None
         self._raised = False
         self._outlet = Outlet(concurrency)
+        self._crew = Crew(concurrency, retired=self._look_at)
+        resend = options.on_unknown is OnUnknown.RESEND
+        self._earlier = Earlier(self._journal, self._late, resend_unknown=resend)
+        rate = options.records_per_second
+        self._meter = Meter(rate) if rate is not None else None
+        self._context = self._context_of_chunks()
         self._begun = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -131,13 +137,15 @@ class BulkRun:
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
         self._started = self._clock.monotonic()
+        if self._options.deadline is not None:
+            self._context.deadline = self._started + self._options.deadline
         try:
-            resuming = await self._journal.open(self._identity)
+            await self._earlier.open(self._identity)
         except JournalError as error:
             error.report = self._books.close(0, 0.0, StopReason.JOURNAL, error)
             raise
         self._begun = True  # an eager task runs, and calls back, before it is known
-        self._task = asyncio.create_task(self._run(resuming), name="mobiz_async.bulk")
+        self._task = asyncio.create_task(self._run(), name="mobiz_async.bulk")
         self._task.add_done_callback(lambda _: self._under_way(False))
         return self
 
@@ -207,16 +215,13 @@ class BulkRun:
 
     # The run
 
-    async def _run(self, resuming: bool) -> None:
+    async def _run(self) -> None:
         with self._deliverer.pacer.allowing(self._concurrency):
-            await self._send_all(resuming)
+            await self._send_all()
 
-    async def _send_all(self, resuming: bool) -> None:
-        resend = self._options.on_unknown is OnUnknown.RESEND
-        earlier = Earlier(self._journal, self._late, resuming=resuming, resend_unknown=resend)
-        sender = self._sender()
-        crew = Crew(self._concurrency, retired=self._look_at)
-        reader = asyncio.create_task(self._read(sender, crew, earlier), name="mobiz_async.reader")
+    async def _send_all(self) -> None:
+        crew = self._crew
+        reader = asyncio.create_task(self._read(), name="mobiz_async.reader")
         halt = asyncio.create_task(self._halt.wait())
         timer = asyncio.create_task(self._expire())
         try:
@@ -229,7 +234,7 @@ class BulkRun:
             raise
         finally:
             tasks = (reader, *crew.tasks)
-            closing = asyncio.create_task(self._close(sender, earlier, reader, *crew.tasks, halt, timer))
+            closing = asyncio.create_task(self._close(reader, *crew.tasks, halt, timer))
             cancelled = await outlast(closing)
             closing.result()
             if cancelled is not None:
@@ -245,12 +250,10 @@ class BulkRun:
             await end(*others)
         await asyncio.wait([reader])
 
-    async def _close(
-        self, sender: Sender, earlier: Earlier, reader: asyncio.Task[None], *others: asyncio.Task[Any]
-    ) -> None:
+    async def _close(self, reader: asyncio.Task[None], *others: asyncio.Task[Any]) -> None:
         await self._end_reading(reader, *others)
         try:
-            await self._settle_leftover(sender, earlier)
+            await self._settle_leftover()
         finally:
             try:
                 await self._chunker.aclose()  # where its reader never began
@@ -271,9 +274,9 @@ class BulkRun:
             await self._clock.sleep(self._options.deadline)
             self._stop(StopReason.DEADLINE)
 
-    def _sender(self) -> Sender:
+    def _context_of_chunks(self) -> RunContext:
         options = self._options
-        return Sender(
+        return RunContext(
             deliverer=self._deliverer,
             journal=self._journal,
             list_id=self._list_id,
@@ -286,32 +289,29 @@ class BulkRun:
             skip=lambda problem: self._hold_back([problem]),
             hand_over=self._outlet.hand_over,
             in_flight=self._in_flight,
-            deadline=None if options.deadline is None else self._started + options.deadline,
         )
 
-    async def _read(self, sender: Sender, crew: Crew, earlier: Earlier) -> None:
+    async def _read(self) -> None:
         try:
-            await self._read_all(sender, crew, earlier)
+            await self._read_all()
         finally:
             self._closing_source = True
             await self._chunker.aclose()
 
-    async def _read_all(self, sender: Sender, crew: Crew, earlier: Earlier) -> None:
-        rate = self._options.records_per_second
-        meter = Meter(rate) if rate is not None else None
+    async def _read_all(self) -> None:
         try:
-            await earlier.look()
-            while (steps := await self._next(earlier)) is not None:
+            await self._earlier.look()
+            while (steps := await self._next()) is not None:
                 while self._in_hand:
-                    await self._start(sender, crew, meter, () if len(self._in_hand) > 1 else steps)
+                    await self._start(() if len(self._in_hand) > 1 else steps)
                     if self._halt.is_set():
                         return  # whoever waits for that is about to cancel this, and what is in hand is settled then
-            await earlier.check_whole(self._chunker.read, self._chunker.chunks)
+            await self._earlier.check_whole(self._chunker.read, self._chunker.chunks)
             self._whole = True
             await self._journal.note_end(self._chunker.read)
         except (InvalidRecordError, SourceError) as error:
             try:
-                await crew.idle()  # what was full before it goes, whatever was in flight at this moment
+                await self._crew.idle()  # what was full before it goes, whatever was in flight at this moment
             finally:
                 self._stop(StopReason.SOURCE, error)
         except SourceChangedError as error:
@@ -322,7 +322,7 @@ class BulkRun:
             self._stop(StopReason.CANCELLED if isinstance(error, asyncio.CancelledError) else StopReason.ERROR)
             raise
 
-    async def _next(self, earlier: Earlier) -> tuple[Step, ...] | None:
+    async def _next(self) -> tuple[Step, ...] | None:
         """Read until the chunks in hand may go; return what to do with the last of them, or None at the end.
 
         A chunk that an earlier run passed by is held until the next one which that run knew shows that the source is
@@ -330,35 +330,35 @@ class BulkRun:
         """
         while (chunk := await self._chunker.next()) is not None:
             self._in_hand.append(chunk)
-            steps = await earlier.steps_of(chunk)
-            if steps or not earlier.covers(chunk):
+            steps = await self._earlier.steps_of(chunk)
+            if steps or not self._earlier.covers(chunk):
                 return steps
         if self._chunker.error is not None:
             raise self._chunker.error
         return None
 
-    async def _start(self, sender: Sender, crew: Crew, meter: Meter | None, steps: tuple[Step, ...]) -> None:
+    async def _start(self, steps: tuple[Step, ...]) -> None:
         """Hand the first chunk in hand to a worker, as soon as there is one and the rate allows."""
         chunk = self._in_hand[0]
         sends = sum(step.count for step in steps if step.fate.goes) if steps else chunk.count
-        if meter is not None and sends:
-            await self._clock.sleep(max(0.0, meter.ready_at - self._clock.monotonic()))
-            meter.take(self._clock.monotonic(), sends)
-        await crew.place()
+        if self._meter is not None and sends:
+            await self._clock.sleep(max(0.0, self._meter.ready_at - self._clock.monotonic()))
+            self._meter.take(self._clock.monotonic(), sends)
+        await self._crew.place()
         if self._halt.is_set():
             return
         del self._in_hand[0]
-        crew.start(self._life_of(chunk, sender).live(steps), sends=bool(sends))
+        self._crew.start(self._life_of(chunk).live(steps), sends=bool(sends))
 
-    def _life_of(self, chunk: Chunk, sender: Sender) -> ChunkLife:
+    def _life_of(self, chunk: Chunk) -> ChunkLife:
         self._books.stats.chunks += 1
-        return ChunkLife(sender, Piece(chunk.index, 0, chunk.count, chunk.rows, chunk.body))
+        return ChunkLife(self._context, Piece(chunk.index, 0, chunk.count, chunk.rows, chunk.body))
 
-    async def _settle_leftover(self, sender: Sender, earlier: Earlier) -> None:
+    async def _settle_leftover(self) -> None:
         """Settle what was read and never handed to a worker: not sent, or what an earlier run has settled."""
         if self._halt.is_set():
             for chunk in [*self._in_hand, *self._chunker.rest()]:
-                await self._life_of(chunk, sender).live(await earlier.steps_within(chunk))
+                await self._life_of(chunk).live(await self._earlier.steps_within(chunk))
 
     def _look_at(self, done: asyncio.Task[None]) -> None:
         if not done.cancelled() and done.exception() is not None:

@@ -40,7 +40,7 @@ from mobiz_async.stopping import stop_reason
 from mobiz_async.verdicts import Attempt, Judged, Stage, Verdict, classify
 from mobiz_async.wire import Operation, Reply, append_request
 
-__all__ = ["ChunkLife", "Sender"]
+__all__ = ["ChunkLife", "RunContext"]
 
 E = TypeVar("E", bound=RequestError)
 
@@ -50,8 +50,8 @@ _TAKEN_OVER = (
 
 
 @attrs.define(eq=False)
-class Sender:
-    """What all chunks of a run share."""
+class RunContext:
+    """What a chunk knows of the run that it belongs to, and how it tells it what happens. All chunks share it."""
 
     deliverer: Deliverer
     journal: Journal
@@ -82,9 +82,9 @@ class Sender:
 class ChunkLife:
     """Takes one chunk through its life. Every record of it is settled exactly once, also when cancelled."""
 
-    def __init__(self, sender: Sender, whole: Piece) -> None:
+    def __init__(self, run: RunContext, whole: Piece) -> None:
         """Nothing happens before ``live``."""
-        self._with = sender
+        self._run = run
         self._whole = whole
         self._steps: tuple[Step, ...] = ()
         self._settled: list[tuple[int, int]] = []
@@ -102,7 +102,7 @@ class ChunkLife:
                 for step in steps:
                     await self._resume(whole.cut(step.start, step.start + step.count, records), step)
         except JournalError as error:
-            self._with.stop(StopReason.JOURNAL, error)
+            self._run.stop(StopReason.JOURNAL, error)
         finally:
             await self._settle_rest()
 
@@ -119,13 +119,13 @@ class ChunkLife:
             case Fate.WITHHOLD:
                 assert step.late is not None
                 self._settled.append((step.start, step.start + step.count))
-                self._with.skip(step.late)
+                self._run.skip(step.late)
 
     async def _settle_as_known(self, piece: Piece, part: Part, why_unknown_still: str = "") -> None:
         """Settle without a request what an earlier run has sent, or what nobody has."""
         outcome = _OUTCOMES[part.state]
         if outcome is Outcome.NOT_SENT:
-            await self._with.hand_over(self._note(piece, outcome, 0, None, None))
+            await self._run.hand_over(self._note(piece, outcome, 0, None, None))
             return
         error: RequestError | None = None
         if outcome is Outcome.REJECTED:
@@ -138,9 +138,9 @@ class ChunkLife:
                 attempts=part.attempts,
                 reference=part.reference,
             )
-            if self._with.on_unknown is OnUnknown.STOP:
-                self._with.stop(StopReason.UNKNOWN, error)
-        await self._with.hand_over(self._note(piece, outcome, part.attempts, part.status, error, resumed=True))
+            if self._run.on_unknown is OnUnknown.STOP:
+                self._run.stop(StopReason.UNKNOWN, error)
+        await self._run.hand_over(self._note(piece, outcome, part.attempts, part.status, error, resumed=True))
 
     async def _send(self, piece: Piece, *, in_doubt: bool = False) -> None:
         delivery, attempts = await self._deliver(piece, in_doubt=in_doubt)
@@ -149,11 +149,11 @@ class ChunkLife:
 
     async def _halve(self, piece: Piece, refused: Delivery) -> None:
         """Find the bad records of a refused piece by sending ranges of it (``OnRejected.SPLIT``)."""
-        sender = self._with
+        run = self._run
         records = split(piece.body)
         search = Search(piece.count)
-        while (span := search.next_range()) is not None and sender.splits_left > 0 and not sender.halt.is_set():
-            sender.splits_left -= 1
+        while (span := search.next_range()) is not None and run.splits_left > 0 and not run.halt.is_set():
+            run.splits_left -= 1
             part = piece.cut(*span, records)
             delivery, attempts = await self._deliver(part)
             if delivery.judged.verdict is Verdict.ACCEPTED:
@@ -164,13 +164,13 @@ class ChunkLife:
             else:
                 search.lost()
         start, stop = search.rest
-        if start < stop and sender.splits_left <= 0:
+        if start < stop and run.splits_left <= 0:
             await self._refuse(piece.cut(start, stop, records), refused)
 
     async def _refuse(self, piece: Piece, refused: Delivery) -> None:
         """Settle as rejected what no smaller request settled: the last answer about it was a refusal."""
         attempts = Attempts(piece)
-        attempts.begin(self._with.attempt_id())
+        attempts.begin(self._run.attempt_id())
         attempts.prove(refused.judged)
         try:
             await self._intend(attempts)
@@ -185,29 +185,29 @@ class ChunkLife:
 
         ``in_doubt``: an earlier attempt at it may have been applied. Only an acceptance settles that.
         """
-        sender = self._with
+        run = self._run
         attempts = Attempts(piece, in_doubt=in_doubt)
 
         async def before() -> None:
-            attempts.begin(sender.attempt_id())
+            attempts.begin(run.attempt_id())
             await self._intend(attempts)
-            sender.in_flight(1)
+            run.in_flight(1)
             attempts.counted = True
 
         async def after(judged: Judged) -> None:
-            attempts.prove(judged, split=sender.on_rejected is OnRejected.SPLIT)
+            attempts.prove(judged, split=run.on_rejected is OnRejected.SPLIT)
             attempts.counted = False
-            sender.in_flight(-1)
+            run.in_flight(-1)
             await self._write(attempts)
 
         try:
-            delivery = await sender.deliverer.deliver(
-                append_request(sender.list_id, piece.body, piece.count),
+            delivery = await run.deliverer.deliver(
+                append_request(run.list_id, piece.body, piece.count),
                 Lane.BULK,
                 hooks=Hooks(before, after, attempts.mark),
-                deadline=sender.deadline,
-                halt=sender.halt,
-                resend_unknown=sender.on_unknown is OnUnknown.RESEND,
+                deadline=run.deadline,
+                halt=run.halt,
+                resend_unknown=run.on_unknown is OnUnknown.RESEND,
                 patient=True,
             )
         except BaseException:
@@ -220,7 +220,7 @@ class ChunkLife:
     async def _abandon(self, attempts: Attempts) -> None:
         """Settle a piece whose delivery was cancelled, or broken off because the journal failed."""
         if attempts.counted:
-            self._with.in_flight(-1)
+            self._run.in_flight(-1)
         status = attempts.judged.status if attempts.judged is not None else None
         error = None
         if attempts.outcome is Outcome.UNKNOWN:
@@ -237,7 +237,7 @@ class ChunkLife:
         outcome = attempts.outcome_of(judged)
         error: RequestError | None = None
         if outcome is not Outcome.ACCEPTED:
-            error = judged.error(append_request(self._with.list_id, b"", piece.count), delivery.attempts)
+            error = judged.error(append_request(self._run.list_id, b"", piece.count), delivery.attempts)
             if outcome is not judged.verdict.outcome:
                 error = _error(
                     OutcomeUnknownError,
@@ -249,22 +249,22 @@ class ChunkLife:
                 )
             reason = self._stop_reason(judged, outcome)
             if reason is not None:
-                self._with.stop(reason, error)
+                self._run.stop(reason, error)
         pending = attempts.event is Event.NOT_SENT
-        await self._with.hand_over(self._note(piece, outcome, delivery.attempts, judged.status, error, pending=pending))
+        await self._run.hand_over(self._note(piece, outcome, delivery.attempts, judged.status, error, pending=pending))
 
     def _stop_reason(self, judged: Judged, outcome: Outcome) -> StopReason | None:
-        if outcome is Outcome.UNKNOWN and self._with.on_unknown is OnUnknown.STOP:
+        if outcome is Outcome.UNKNOWN and self._run.on_unknown is OnUnknown.STOP:
             return StopReason.UNKNOWN
-        reason = stop_reason(judged, self._with.deliverer.policy.max_retry_after)
-        if reason is None and outcome is Outcome.REJECTED and self._with.on_rejected is OnRejected.STOP:
+        reason = stop_reason(judged, self._run.deliverer.policy.max_retry_after)
+        if reason is None and outcome is Outcome.REJECTED and self._run.on_rejected is OnRejected.STOP:
             return StopReason.REJECTED
         return reason
 
     async def _intend(self, attempts: Attempts) -> None:
-        piece, now = attempts.piece, self._with.deliverer.clock.wall()
+        piece, now = attempts.piece, self._run.deliverer.clock.wall()
         intent = Intent(piece.index, piece.start, piece.count, piece.rows, attempts.id, now, piece.body)
-        await self._with.journal.intend(intent)
+        await self._run.journal.intend(intent)
 
     async def _write(self, attempts: Attempts) -> None:
         judged = attempts.judged
@@ -273,11 +273,11 @@ class ChunkLife:
             start=attempts.piece.start,
             attempt_id=attempts.id,
             event=attempts.event,
-            at=self._with.deliverer.clock.wall(),
+            at=self._run.deliverer.clock.wall(),
             status=judged.status if judged is not None else None,
             reference=judged.answer.reference if judged is not None and judged.answer is not None else None,
         )
-        if not await self._with.journal.settle(settlement):
+        if not await self._run.journal.settle(settlement):
             raise JournalError(_TAKEN_OVER)
 
     def _note(
@@ -306,7 +306,7 @@ class ChunkLife:
             runs=piece.rows,
             body=bytes(piece.body) if outcome is not Outcome.ACCEPTED else None,
         )
-        self._with.note(made)
+        self._run.note(made)
         return made
 
     async def _settle_rest(self) -> None:

@@ -81,14 +81,21 @@ def _around(late: Mapping[int, Problem], part: Part) -> Iterator[Step]:
 class Earlier:
     """What a journal holds when a run begins. Of a new run there is nothing, and nothing is asked."""
 
-    def __init__(self, journal: Journal, late: LateOptOuts, *, resuming: bool, resend_unknown: bool) -> None:
-        """``resuming``: what ``journal.open`` returned. ``late`` is told which rows are in a chunk."""
+    def __init__(self, journal: Journal, late: LateOptOuts, *, resend_unknown: bool) -> None:
+        """``late`` is told which rows are in a chunk. Nothing is asked of ``journal`` before ``open``."""
         self._journal = journal
         self._late = late
         self._resend_unknown = resend_unknown
-        self._resuming = resuming
-        self._last = sys.maxsize if resuming else -1  # as long as nobody has looked, any chunk may have been sent
+        self._resuming = False
+        self._last = -1
+        """The index of the last chunk that an earlier run may have come to."""
         self._end: int | None = None
+
+    async def open(self, identity: Mapping[str, str]) -> None:
+        """Open the journal for the run of this ``identity``. Raises ``JournalError``."""
+        self._resuming = await self._journal.open(identity)
+        if self._resuming:
+            self._last = sys.maxsize  # as long as nobody has looked, any chunk may have been sent
 
     async def look(self) -> None:
         """Find out how far it goes. Raises ``JournalError``."""
