@@ -26,7 +26,7 @@ from yarl import URL
 from mobiz_async.models import Credentials, Timeouts
 from mobiz_async.quotations import scrubber
 from mobiz_async.upload import OnStage, Upload
-from mobiz_async.verdicts import Attempt, Failure, Stage
+from mobiz_async.verdicts import GAVE_UP_WAITING, Attempt, Failure, Stage
 from mobiz_async.wire import API_KEY_PARAMETER, SUBSCRIPTION_HEADER, Reply, Request
 
 __all__ = ["REPLY_CAP", "AiohttpTransport", "OnStage", "Transport"]
@@ -98,7 +98,7 @@ def failure_of(error: BaseException) -> Failure:
 
 def _another_may_follow(status: int) -> bool:
     """Whether who answered may only have given up waiting for somebody else, and pass that one's answer on too."""
-    return status >= 500 or status in (408, 499)  # noqa: PLR2004  HTTP's own numbers read best
+    return status >= 500 or status in GAVE_UP_WAITING  # noqa: PLR2004  HTTP's own number reads best
 
 
 def _use_no_more(response: aiohttp.ClientResponse, body: Upload) -> None:

@@ -31,7 +31,22 @@ from mobiz_async.errors import (
 from mobiz_async.models import Outcome, ResultCode
 from mobiz_async.wire import Answer, AnswerKind, Body, Operation, Reply, Request, read, unquoted
 
-__all__ = ["ANSWERS", "FAILURES", "Attempt", "Failure", "Judged", "Row", "Stage", "Verdict", "classify", "retry_after"]
+__all__ = [
+    "ANSWERS",
+    "FAILURES",
+    "GAVE_UP_WAITING",
+    "Attempt",
+    "Failure",
+    "Judged",
+    "Row",
+    "Stage",
+    "Verdict",
+    "classify",
+    "retry_after",
+]
+
+GAVE_UP_WAITING = (408, 499)
+"""HTTP statuses of somebody on the way who stopped waiting; whoever they waited for may go on, and answer later."""
 
 
 class Stage(enum.IntEnum):
@@ -162,7 +177,7 @@ def _list_refused(seen: Seen) -> bool:
     # A "status" of three digits is no word of the vendor's but an HTTP status that somebody copied (RFC 9457 has it
     # so): of this reply, which is judged by it anyway, or of another, of which a 4xx says that it was refused.
     code = seen.answer.code
-    return code < 100 or (400 <= code < 500 and code not in (seen.status, 408, 499))  # noqa: PLR2004  the same
+    return code < 100 or (400 <= code < 500 and code not in (seen.status, *GAVE_UP_WAITING))  # noqa: PLR2004  the same
 
 
 def _empty_202(seen: Seen) -> bool:
@@ -241,7 +256,12 @@ ANSWERS: tuple[Row, ...] = (
         Verdict.THROTTLED,
         "gateway: it turned the request away itself",
     ),
-    Row("408, 499", _status(408, 499), Verdict.SERVER_ERROR, "somebody gave up waiting; the backend may not have"),
+    Row(
+        "408, 499",
+        _status(*GAVE_UP_WAITING),
+        Verdict.SERVER_ERROR,
+        "somebody gave up waiting; the backend may not have",
+    ),
     Row(
         "5xx",
         lambda seen: seen.status >= 500,  # noqa: PLR2004  the same

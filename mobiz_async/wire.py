@@ -46,10 +46,6 @@ __all__ = [
 SUBSCRIPTION_HEADER = "Ocp-Apim-Subscription-Key"
 API_KEY_PARAMETER = "api_key"
 
-_TRIGGER_PATH = "/TriggerMessage/manual/paths/invoke"
-_APPEND_PATH = "/customers/CustomerList-append"
-_CREATE_PATH = "/customers/CustomerList-create"
-
 Body = bytes | bytearray | memoryview
 SendTimeFormat = Literal["unix", "iso8601"] | Callable[[datetime], str]
 
@@ -66,6 +62,39 @@ class Operation(enum.StrEnum):
     def is_trigger(self) -> bool:
         """Whether the reply has the shape of a trigger's."""
         return self in (Operation.TRIGGER, Operation.SCHEDULE)
+
+
+@attrs.frozen
+class _Facts:
+    """What the vendor's reference says of an operation: its path, and the names of the fields in its reply.
+
+    None: a reply of it has no such field.
+    """
+
+    path: str
+    code: str
+    """The field that says whether the request was taken."""
+    message: str
+    reference: str | None = None
+    messages: str | None = None
+    list_id: str | None = None
+
+
+_OF_TRIGGERS = _Facts(
+    path="/TriggerMessage/manual/paths/invoke",
+    code="Result_Code",
+    message="Result_Description",
+    reference="Reference",
+    messages="Message_Status",
+)
+_FACTS: Mapping[Operation, _Facts] = {
+    Operation.TRIGGER: _OF_TRIGGERS,
+    Operation.SCHEDULE: _OF_TRIGGERS,
+    Operation.APPEND: _Facts(path="/customers/CustomerList-append", code="status", message="message"),
+    Operation.CREATE_LIST: _Facts(
+        path="/customers/CustomerList-create", code="status", message="message", list_id="list_id"
+    ),
+}
 
 
 @attrs.frozen
@@ -96,8 +125,8 @@ def trigger_request(trigger_key: Secret, body: Body, records: int = 1, send_time
     """
     query = {"trigger_key": trigger_key.reveal()}
     if send_time is None:
-        return Request(Operation.TRIGGER, _TRIGGER_PATH, query, body, records)
-    return Request(Operation.SCHEDULE, _TRIGGER_PATH, {**query, "send_time": send_time}, body, records)
+        return _request(Operation.TRIGGER, query, body, records)
+    return _request(Operation.SCHEDULE, {**query, "send_time": send_time}, body, records)
 
 
 def check_trigger_key(trigger_key: Secret) -> None:
@@ -108,13 +137,17 @@ def check_trigger_key(trigger_key: Secret) -> None:
 
 def append_request(list_id: str, body: Body, records: int) -> Request:
     """SendBulkMessages: ``body`` is an encoded array of at most 10,000 objects."""
-    return Request(Operation.APPEND, _APPEND_PATH, {"list_id": list_id}, body, records)
+    return _request(Operation.APPEND, {"list_id": list_id}, body, records)
 
 
 def create_list_request(username: str, name: str, definition: Mapping[str, str]) -> Request:
     """Creating a Data List: a name and a format for each field."""
     body = encode({"Customer List Name": name, "Customer List Definition": dict(definition)})
-    return Request(Operation.CREATE_LIST, _CREATE_PATH, {"username": username}, body, 0)
+    return _request(Operation.CREATE_LIST, {"username": username}, body, 0)
+
+
+def _request(operation: Operation, query: Mapping[str, str], body: Body, records: int) -> Request:
+    return Request(operation, _FACTS[operation].path, query, body, records)
 
 
 def format_send_time(when: datetime | str, form: SendTimeFormat, now: float) -> str:
@@ -281,23 +314,17 @@ def read(operation: Operation, reply: Reply) -> Answer:
         raw = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return Answer(AnswerKind.UNREADABLE)
-    if not isinstance(raw, dict) or _contradicts_itself(body, "Result_Code" if operation.is_trigger else "status"):
+    facts = _FACTS[operation]
+    if not isinstance(raw, dict) or _contradicts_itself(body, facts.code):
         return Answer(AnswerKind.UNREADABLE, raw=raw)
-    if operation.is_trigger and (code := _whole(raw.get("Result_Code"))) is not None:
+    if (code := _whole(raw.get(facts.code))) is not None:
         return Answer(
             AnswerKind.RESULT,
             code=code,
-            message=_words(raw.get("Result_Description")),
-            reference=_reference(raw.get("Reference")),
-            messages=_messages(raw.get("Message_Status")),
-            raw=raw,
-        )
-    if not operation.is_trigger and (code := _whole(raw.get("status"))) is not None:
-        return Answer(
-            AnswerKind.RESULT,
-            code=code,
-            message=_words(raw.get("message")),
-            list_id=_text(raw.get("list_id")),
+            message=_words(raw.get(facts.message)),
+            reference=_reference(raw.get(facts.reference)),
+            list_id=_text(raw.get(facts.list_id)),
+            messages=_messages(raw.get(facts.messages)),
             raw=raw,
         )
     return Answer(
