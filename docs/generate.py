@@ -16,8 +16,8 @@ from pathlib import Path
 
 import click
 from click.testing import CliRunner
+from plan import PLAN
 
-import mobiz_async
 from mobiz_async import errors
 from mobiz_async.cli import exits
 from mobiz_async.cli.app import mobiz
@@ -145,15 +145,21 @@ def bulk_options() -> str:
 
 
 def modules() -> str:
-    """Return the modules, each with the first line of what it says of itself."""
-    rows = []
-    for info in pkgutil.walk_packages(mobiz_async.__path__, "mobiz_async."):
-        if info.name.endswith("__main__"):
-            continue
-        said = inspect.getdoc(importlib.import_module(info.name)) or ""
-        path = info.name.removeprefix("mobiz_async.").replace(".", "/") + ("/" if info.ispkg else ".py")
-        rows.append((f"`{path}`", said.partition("\n")[0]))
-    return _table(("module", "what it is"), rows)
+    """Return the modules by the groups of the plan, each with the first line of what it says of itself."""
+    parts = []
+    for group, names in PLAN.items():
+        rows = [row for name in names if name != "__init__" for row in _rows_of(name)]
+        parts.append(f"### {group}\n\n{_table(('module', 'what it is'), rows)}")
+    return "\n" + "\n".join(parts) + "\n"
+
+
+def _rows_of(name: str) -> Iterable[tuple[str, str]]:
+    module = importlib.import_module(f"mobiz_async.{name}")
+    inside = list(pkgutil.walk_packages(module.__path__, f"{name}.")) if hasattr(module, "__path__") else []
+    for path, is_package in [(name, bool(inside)), *((info.name, info.ispkg) for info in inside)]:
+        if not path.endswith("__main__"):
+            said = inspect.getdoc(importlib.import_module(f"mobiz_async.{path}")) or ""
+            yield f"`{path.replace('.', '/')}{'/' if is_package else '.py'}`", said.partition("\n")[0]
 
 
 PARTS: dict[str, Callable[[], str]] = {

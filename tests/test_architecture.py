@@ -1,8 +1,9 @@
-"""Who may import whom. The order of ``LAYERS`` is the architecture: each may import only from those above it."""
+"""Who may import whom. The order of ``PLAN`` is the architecture: each may import only from those above it."""
 
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -11,58 +12,12 @@ from pathlib import Path
 
 import attrs
 import pytest
+from plan import PLAN
 
 PACKAGE = "mobiz_async"
 ROOT = Path(__file__).parents[1] / PACKAGE
 
-LAYERS = (
-    "encoding",
-    "legible",
-    "errors",
-    "settings",
-    "clock",
-    "cancelling",
-    "unseen",
-    "models",
-    "quotations",
-    "reports",
-    "logs",
-    "recipients",
-    "wire",
-    "verdicts",
-    "stopping",
-    "retrying",
-    "slicing",
-    "chunking",
-    "limits",
-    "queueing",
-    "pacing",
-    "addresses",
-    "upload",
-    "transport",
-    "journal",
-    "delivery",
-    "lifetime",
-    "splitting",
-    "books",
-    "late_optouts",
-    "resuming",
-    "attempts",
-    "chunk_life",
-    "crew",
-    "outlet",
-    "options",
-    "batches",
-    "bulk",
-    "coalescing",
-    "arguments",
-    "client",
-    "__init__",
-    "sandbox",
-    "testing",
-    "cli",
-    "integrations",
-)
+LAYERS = tuple(itertools.chain.from_iterable(PLAN.values()))
 
 ONLY_IN = {
     "aiohttp": ("upload", "transport", "sandbox", "testing", "cli"),  # its exceptions end in transport
@@ -72,6 +27,9 @@ ONLY_IN = {
     "cattr": ("wire",),
     "pytest": ("testing",),  # no run may need it
 }
+
+UPWARD_FOR_TYPES = {"errors: mobiz_async.reports"}
+"""An error that ended a run carries its report, and a report the error. No other type is worth an import upward."""
 
 MOST_LINES = 400
 LONGER: dict[str, str] = {}
@@ -85,6 +43,8 @@ class Import:
     imported: str
     lazily: bool
     line: int
+    for_types: bool = False
+    """Whether it never runs, as only type checkers read it."""
 
     def __str__(self) -> str:
         return f"{self.importer}:{self.line} imports {self.imported}"
@@ -103,31 +63,42 @@ def _is_type_checking(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
 
 
-def _imports(node: ast.AST, importer: str, *, lazily: bool = False) -> Iterator[Import]:
+def _imports(node: ast.AST, importer: str, *, lazily: bool = False, for_types: bool = False) -> Iterator[Import]:
     for child in ast.iter_child_nodes(node):
-        if _is_type_checking(child):
-            continue
         if isinstance(child, ast.Import):
             for alias in child.names:
-                yield Import(importer, alias.name, lazily, child.lineno)
+                yield Import(importer, alias.name, lazily, child.lineno, for_types)
         elif isinstance(child, ast.ImportFrom):
             assert child.level == 0, f"{importer}:{child.lineno}: imports are absolute here"
             for alias in child.names:
                 whole = f"{child.module}.{alias.name}"
                 known = whole.removeprefix(f"{PACKAGE}.") in modules()
-                yield Import(importer, whole if known else str(child.module), lazily, child.lineno)
+                yield Import(importer, whole if known else str(child.module), lazily, child.lineno, for_types)
         else:
             inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-            yield from _imports(child, importer, lazily=lazily or inside)
+            unread = for_types or _is_type_checking(child)
+            yield from _imports(child, importer, lazily=lazily or inside, for_types=unread)
 
 
 @cache
-def all_imports() -> list[Import]:
+def every_import() -> list[Import]:
     return [found for name, path in modules().items() for found in _imports(ast.parse(path.read_text("utf-8")), name)]
 
 
+def all_imports() -> list[Import]:
+    return [found for found in every_import() if not found.for_types]
+
+
+def is_ours(found: Import) -> bool:
+    return found.imported.partition(".")[0] == PACKAGE
+
+
 def ours() -> list[Import]:
-    return [found for found in all_imports() if found.imported.partition(".")[0] == PACKAGE]
+    return list(filter(is_ours, all_imports()))
+
+
+def is_upward(found: Import) -> bool:
+    return found.imported != PACKAGE and layer_of(found.imported) > layer_of(found.importer)
 
 
 def layer_of(module: str) -> int:
@@ -135,19 +106,17 @@ def layer_of(module: str) -> int:
 
 
 def test_every_module_has_a_place_in_the_order() -> None:
-    homeless = [name for name in modules() if name.partition(".")[0] not in LAYERS]
-
-    assert homeless == []
+    assert sorted({name.partition(".")[0] for name in modules()}) == sorted(LAYERS)
 
 
 def test_imports_go_one_way_only() -> None:
-    wrong = [
-        str(found)
-        for found in ours()
-        if found.imported != PACKAGE and layer_of(found.imported) > layer_of(found.importer)
-    ]
+    assert list(map(str, filter(is_upward, ours()))) == []
 
-    assert wrong == []
+
+def test_types_are_imported_upward_in_one_place_only() -> None:
+    upward = {f"{found.importer}: {found.imported}" for found in filter(is_ours, every_import()) if is_upward(found)}
+
+    assert upward == UPWARD_FOR_TYPES
 
 
 def test_nothing_inside_imports_from_the_package_root() -> None:
@@ -221,12 +190,12 @@ def test_no_expression_repeats_a_group_possessively() -> None:
     [
         ("from mobiz_async.client import MobizClient", ["wire:1 imports mobiz_async.client"]),
         ("def f():\n    import mobiz_async.bulk", ["wire:2 imports mobiz_async.bulk"]),
-        ("if TYPE_CHECKING:\n    from mobiz_async.client import MobizClient", []),
+        ("if TYPE_CHECKING:\n    from mobiz_async.client import MobizClient", ["wire:2 imports mobiz_async.client"]),
         ("from mobiz_async.errors import MobizError", []),
     ],
 )
 def test_a_step_the_other_way_is_seen(source: str, expected: list[str]) -> None:
-    """The reading itself: what it takes for an import, and for one that never runs."""
+    """The reading itself: what it takes for an import."""
     found = list(_imports(ast.parse(source), "wire"))
 
     assert expected == [str(one) for one in found if layer_of(one.imported) > layer_of("wire")]
