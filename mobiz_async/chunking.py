@@ -23,9 +23,9 @@ import msgspec
 
 from mobiz_async.encoding import ENCODING_ERRORS, encode, encode_into
 from mobiz_async.errors import InvalidRecordError, Reason, SourceError
-from mobiz_async.recipients.schema import plain
+from mobiz_async.recipients.schema import as_dicts
 from mobiz_async.recipients.stages import Problem, Stage, Staged, runs
-from mobiz_async.recipients.values import fault_of
+from mobiz_async.recipients.values import refusal_of
 from mobiz_async.slicing import LONGEST_HOLD, Slices
 from mobiz_async.unseen import hide, theirs
 
@@ -46,10 +46,14 @@ class Chunk:
     """Encoded records that travel together. ``rows`` are (first row, length) of each unbroken run of source rows."""
 
     index: int
-    first_record: int
     count: int
     rows: tuple[tuple[int, int], ...]
     body: bytearray = attrs.field(repr=False)
+
+    @property
+    def first_record(self) -> int:
+        """The source row of its first record, from 1."""
+        return self.rows[0][0]
 
 
 def _no_limit(index: int) -> int:
@@ -242,7 +246,7 @@ class Chunker:
             try:
                 encoded = encode(self._waiting[0])
             except ENCODING_ERRORS:
-                fault = fault_of(*plain(self._waiting[:1])) or (None, Reason.NOT_ENCODABLE)
+                fault = refusal_of(*as_dicts(self._waiting[:1]))
             else:
                 if len(encoded) + len(b"[]") > self._max_bytes:
                     fault = None, Reason.TOO_LARGE
@@ -250,7 +254,7 @@ class Chunker:
                     return self._close()
             if fault is not None:
                 encoded = b""  # for the same reason as in next()
-                problem = Problem(self._waiting_rows[0], *fault, *plain(self._waiting[:1]))
+                problem = Problem(self._waiting_rows[0], *fault, *as_dicts(self._waiting[:1]))
                 self._waiting, self._waiting_rows = self._waiting[1:], self._waiting_rows[1:]
                 self._tell([problem])
                 continue
@@ -272,7 +276,7 @@ class Chunker:
     def _close(self) -> Chunk:
         self._body[0] = _OPENING_BRACKET
         self._body.append(_CLOSING_BRACKET)
-        chunk = Chunk(self._index, self._rows[0][0], self._count, tuple(self._rows), self._body)
+        chunk = Chunk(self._index, self._count, tuple(self._rows), self._body)
         self._index += 1
         self._body, self._count, self._rows = bytearray(), 0, []
         return chunk

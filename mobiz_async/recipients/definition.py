@@ -31,7 +31,7 @@ import msgspec
 
 from mobiz_async.errors import Reason
 from mobiz_async.models import check_definition
-from mobiz_async.recipients.schema import Fitted, plain
+from mobiz_async.recipients.schema import Fitted, as_dicts
 from mobiz_async.recipients.stages import Stage, Staged, only_good
 
 __all__ = ["definition_stage"]
@@ -197,7 +197,7 @@ class _Check:
             if columns is not None and self._all_good(records, columns):
                 return Staged(records, rows, [])
             # The schema holds what any slice before has held; this one may be better than that.
-            records = plain(records)
+            records = as_dicts(records)
         if not records or self._all_good(records, self._columns_of_dicts(records)):
             return Staged(records, rows, [])
         return only_good(records, rows, self._diagnose)

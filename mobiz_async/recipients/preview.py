@@ -20,9 +20,9 @@ from mobiz_async.errors import ConfigurationError, Reason
 from mobiz_async.models import MAX_RECORDS_PER_APPEND
 from mobiz_async.recipients import segments
 from mobiz_async.recipients.intake import Intake
-from mobiz_async.recipients.schema import plain, value_of
+from mobiz_async.recipients.schema import as_dicts, value_of
 from mobiz_async.recipients.stages import Problem
-from mobiz_async.recipients.values import fault_of
+from mobiz_async.recipients.values import refusal_of
 
 __all__ = ["BadRow", "Preview", "preview"]
 
@@ -171,7 +171,7 @@ class _Books:
             try:
                 size = len(encode(record))
             except ENCODING_ERRORS:
-                self.hold_back([Problem(row, *(fault_of(*plain([record])) or (None, Reason.NOT_ENCODABLE)))])
+                self.hold_back([Problem(row, *refusal_of(*as_dicts([record])))])
                 continue
             if not self._fill(size + 1):
                 self.hold_back([Problem(row, None, Reason.TOO_LARGE)])

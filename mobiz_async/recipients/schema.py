@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar, Union
 
 import msgspec
 
-__all__ = ["HARMLESS", "Fitted", "Schema", "plain", "value_of"]
+__all__ = ["HARMLESS", "Fitted", "Schema", "as_dicts", "value_of"]
 
 HARMLESS = frozenset({str, int, bool, float, type(None)})
 """Kinds of value that JSON has a form of its own for. (A float may still be none: see ``shape``.)"""
@@ -45,7 +45,7 @@ class Fitted(msgspec.Struct):
     """Whether a record may go without one of them."""
 
 
-def plain(records: list[Any]) -> list[Any]:
+def as_dicts(records: list[Any]) -> list[Any]:
     """Return fitted records as dicts, and any others as they are."""
     return [_as_dict(record) if isinstance(record, Fitted) else record for record in records]
 

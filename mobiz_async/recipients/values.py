@@ -14,7 +14,7 @@ import msgspec
 from mobiz_async.encoding import ENCODING_ERRORS, encode
 from mobiz_async.errors import Reason
 
-__all__ = ["fault_of", "value_problem"]
+__all__ = ["fault_of", "refusal_of", "value_problem"]
 
 
 def fault_of(record: Mapping[Any, Any]) -> tuple[str | None, Reason] | None:
@@ -32,6 +32,11 @@ def fault_of(record: Mapping[Any, Any]) -> tuple[str | None, Reason] | None:
         if reason is not None:
             return key, reason
     return None
+
+
+def refusal_of(record: Mapping[Any, Any]) -> tuple[str | None, Reason]:
+    """Return the field at fault, where one is, and why, of a record that the encoder has refused."""
+    return fault_of(record) or (None, Reason.NOT_ENCODABLE)
 
 
 def value_problem(value: Any) -> Reason | None:

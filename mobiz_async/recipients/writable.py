@@ -16,7 +16,7 @@ import attrs
 from mobiz_async.encoding import ENCODING_ERRORS, encode, encode_into
 from mobiz_async.errors import Reason
 from mobiz_async.recipients.stages import Problem, Stage, Staged, only_good
-from mobiz_async.recipients.values import fault_of
+from mobiz_async.recipients.values import refusal_of
 
 __all__ = ["told_first", "writable_stage"]
 
@@ -50,7 +50,7 @@ def _encoding_fault(record: dict[str, Any]) -> tuple[str | None, Reason] | None:
     try:
         encode(record)
     except ENCODING_ERRORS:
-        return fault_of(record) or (None, Reason.NOT_ENCODABLE)
+        return refusal_of(record)
     return None
 
 

@@ -445,4 +445,4 @@ async def test_records_that_come_and_go_have_python_look_for_no_cycles() -> None
 
 
 def test_a_chunk_shows_no_record() -> None:
-    assert "2782" not in repr(Chunk(0, 1, 1, ((1, 1),), bytearray(b'["27821234567"]')))
+    assert "2782" not in repr(Chunk(0, 1, ((1, 1),), bytearray(b'["27821234567"]')))

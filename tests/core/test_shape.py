@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from mobiz_async.encoding import encode
 from mobiz_async.errors import Reason
-from mobiz_async.recipients.schema import plain
+from mobiz_async.recipients.schema import as_dicts
 from mobiz_async.recipients.shape import shape_stage
 from mobiz_async.recipients.stages import BadRecord, Problem, Staged, only_good, pipeline, runs
 
@@ -147,7 +147,7 @@ def test_a_record_that_would_have_two_fields_of_one_name_is_refused(fitted: bool
     records = [{"cell": "1"}, {"cell": "2", "Number": "3"}, {"Number": "4"}, Contact("5", "x")]
     staged = shape_stage("Number", rename={"cell": "Number"}, fitted=fitted)(records, range(7, 11))
 
-    assert plain(staged.records) == [{"Number": "1"}, {"Number": "4"}, {"Number": "5", "Message": "x"}]
+    assert as_dicts(staged.records) == [{"Number": "1"}, {"Number": "4"}, {"Number": "5", "Message": "x"}]
     assert [(8, "Number", Reason.SAME_NAME, records[1])] == [
         (one.row, one.field, one.reason, one.record) for one in staged.problems
     ]
@@ -274,7 +274,7 @@ def test_a_field_that_is_not_set_is_left_out() -> None:
         whole = shape_stage("Number", fitted=fitted)(records, range(4))
         alone = [shape_stage("Number", fitted=fitted)([record], range(1)) for record in records]
 
-        assert plain(whole.records) == [one for staged in alone for one in plain(staged.records)] == expected
+        assert as_dicts(whole.records) == [one for staged in alone for one in as_dicts(staged.records)] == expected
         assert [*whole.problems, *(problem for staged in alone for problem in staged.problems)] == []
 
 

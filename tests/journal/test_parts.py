@@ -28,7 +28,7 @@ def intent(start: int, count: int) -> Intent:
 
 
 def chunk(count: int) -> Chunk:
-    return Chunk(0, 1, count, ((1, count),), bytearray())
+    return Chunk(0, count, ((1, count),), bytearray())
 
 
 async def test_a_journal_that_nobody_goes_on_from_keeps_nothing_of_what_was_accepted() -> None:

@@ -23,7 +23,7 @@ from mobiz_async.encoding import ENCODING_ERRORS, encode
 from mobiz_async.errors import Reason
 from mobiz_async.recipients.definition import definition_stage
 from mobiz_async.recipients.held import METADATA_KEY
-from mobiz_async.recipients.schema import Fitted, plain
+from mobiz_async.recipients.schema import Fitted, as_dicts
 from mobiz_async.recipients.shape import shape_stage
 from mobiz_async.recipients.stages import BadRecord, Staged, pipeline
 
@@ -188,7 +188,7 @@ def test_a_good_slice_is_fitted() -> None:
     staged = stage([{"Number": NUMBER, "A": 1}, {"Number": NUMBER}], range(1, 3))
 
     assert all(isinstance(record, Fitted) for record in staged.records)
-    assert plain(staged.records) == [{"Number": NUMBER, "A": 1}, {"Number": NUMBER}]
+    assert as_dicts(staged.records) == [{"Number": NUMBER, "A": 1}, {"Number": NUMBER}]
 
 
 @pytest.mark.parametrize("kind", [MappingProxyType, OrderedDict])
@@ -205,8 +205,8 @@ def test_instances_are_fitted_without_a_detour(record) -> None:
     first, second = (stage([record] * 3, range(3)) for _ in range(2))
 
     assert type(first.records[0]) is not type(second.records[0])
-    assert [encode(staged.records) for staged in (first, second)] == [encode(plain(first.records))] * 2
-    assert plain(second.records) == shape_stage("Number")([record] * 3, range(3)).records
+    assert [encode(staged.records) for staged in (first, second)] == [encode(as_dicts(first.records))] * 2
+    assert as_dicts(second.records) == shape_stage("Number")([record] * 3, range(3)).records
 
 
 def test_instances_without_a_number_are_not_let_through_by_the_schema_of_others() -> None:
@@ -289,7 +289,7 @@ class TestDefinition:
         for fitted in (True, False):
             stage = pipeline([shape_stage("Number", fitted=fitted), definition_stage(definition)])
             staged = [stage(list(one), range(len(one))) for one in slices]
-            found.append([(plain(each.records), list(each.rows), each.problems) for each in staged])
+            found.append([(as_dicts(each.records), list(each.rows), each.problems) for each in staged])
         return found[0], found[1]
 
     cells = st.sampled_from(
@@ -326,7 +326,7 @@ class TestDefinition:
 
         staged: Staged = stage([{"Number": NUMBER, "Email": "a@b"}, {"Number": NUMBER, "Email": "nobody"}], range(1, 3))
 
-        assert plain(staged.records) == [{"Number": NUMBER, "Email": "a@b"}]
+        assert as_dicts(staged.records) == [{"Number": NUMBER, "Email": "a@b"}]
         assert [(problem.row, problem.field, problem.reason) for problem in staged.problems] == [
             (2, "Email", Reason.NOT_EMAIL)
         ]
