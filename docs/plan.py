@@ -22,7 +22,7 @@ PLAN: Mapping[str, tuple[str, ...]] = {
     "One attempt at a request, and what it proves": (
         "wire",
         "verdicts",
-        "quotations",
+        "scrubbing",
         "addresses",
         "upload",
         "transport",

@@ -24,7 +24,7 @@ import aiohttp
 from yarl import URL
 
 from mobiz_async.models import Credentials, Timeouts
-from mobiz_async.quotations import scrubber
+from mobiz_async.scrubbing import scrubber
 from mobiz_async.upload import OnStage, Upload
 from mobiz_async.verdicts import GAVE_UP_WAITING, Attempt, Failure, Stage
 from mobiz_async.wire import API_KEY_PARAMETER, SUBSCRIPTION_HEADER, Reply, Request

@@ -13,7 +13,7 @@ import pytest
 from broken import Peer, serving
 
 from mobiz_async import MobizClient, RequestError, RetryPolicy, Secret
-from mobiz_async.quotations import scrubber
+from mobiz_async.scrubbing import scrubber
 
 KEY = "aB3+dEf/gH1j&Kl=="
 OTHER = "0123456789abcdef0123456789abcdef"
