@@ -32,28 +32,41 @@ class Piece:
 
 @attrs.define(eq=False)
 class Attempts:
-    """The attempts at a piece: how far the current one is, for when it is broken off, and what the others left open."""
+    """What is known so far of the attempts at a piece.
+
+    It is kept up to date as they go on, and not made at the end: when a task is cancelled in the middle of an attempt,
+    this says what has to be assumed of the piece.
+    """
 
     piece: Piece
     id: str = ""
+    """Of the current attempt, as the journal knows it; empty before the first."""
     number: int = 0
+    """How many were begun."""
     stage: Stage = Stage.QUEUED
+    """How far the current one is."""
     judged: Judged | None = None
+    """What the current one proved; None as long as it goes on."""
     counted: bool = False
+    """Whether the current one is among the requests that the run counts as in flight."""
     in_doubt: bool = False
-    """Whether an earlier attempt may have been applied: then no refusal of this one says that none was."""
+    """Whether any attempt may have been applied: that another was refused does not prove that this one was not."""
     halve: bool = False
+    """Whether the piece was refused and is to be sent again in smaller ranges."""
 
     def begin(self, attempt_id: str) -> None:
+        """Note that another attempt begins."""
         self.id = attempt_id
         self.number += 1
         self.stage = Stage.QUEUED
         self.judged = None
 
     def mark(self, stage: Stage) -> None:
+        """Note how far it is."""
         self.stage = stage
 
     def prove(self, judged: Judged, *, split: bool = False) -> None:
+        """Note what it proved. ``split``: whether a refused piece is to be halved, where that can help."""
         self.judged = judged
         self.in_doubt = self.in_doubt or judged.verdict.outcome is Outcome.UNKNOWN
         self.halve = split and judged.verdict.splittable and self.piece.count > 1 and not self.in_doubt

@@ -1,4 +1,4 @@
-"""The workers of a bulk run: so many at a time, and none beside the first that sends anything."""
+"""The workers of a bulk run: how many at a time, and that the first one that sends anything does so alone."""
 
 from __future__ import annotations
 

@@ -164,6 +164,7 @@ class _Course:
     """The last attempt that may have been applied."""
 
     async def attempt(self) -> tuple[Judged, Decision]:
+        """Make one attempt when the pacer allows it; return what is proven by now, and whether there is another."""
         permit = await self._admitted()
         if isinstance(permit, Failure):
             judged = self._judge(Attempt(Stage.QUEUED, failure=permit))
@@ -272,7 +273,10 @@ class _Course:
         )
 
     def cancelled(self, error: asyncio.CancelledError, why: Failure) -> Judged | None:
-        """Tell and return what is known of an attempt that was broken off, or of a wait for one; None: all was told."""
+        """Tell the hooks of an attempt, or of a wait for one, that a cancellation broke off; return what is proven.
+
+        None where the last attempt had ended and was told of: the cancellation came after that.
+        """
         if self._told_all:
             return None
         if why is Failure.CLOSED and self._stage >= Stage.SENDING:

@@ -1,4 +1,4 @@
-"""Opt-outs that came after an earlier run had put their recipients into chunks."""
+"""Opt-outs that come between two runs on one journal, of people whom the earlier run has put into a chunk."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ __all__ = ["LateOptOuts"]
 
 
 class LateOptOuts:
-    """Who is on the suppression list now, and in a chunk that an earlier run has made.
+    """Records that are on the suppression list now, and in a chunk that an earlier run has made.
 
-    A chunk is known again by its bytes. Without such a record it would be another one, and so would all that follow: so
-    the record stays in its chunk, and is passed over when the chunk is sent.
+    A journal knows a chunk again by its bytes. To leave such a record out would change its chunk, and shift the records
+    of all chunks behind it: the run could not be resumed. So the record stays in its chunk while that is read and
+    compared, and is left out only when the chunk is sent.
     """
 
     def __init__(self) -> None:
-        """Know of no earlier run: then nothing is spared."""
+        """Know of no earlier run: then every record on the list is held back at once."""
         self._firsts = array("Q")
         self._afters = array("Q")
         self._sizes = array("L")
@@ -45,15 +46,19 @@ class LateOptOuts:
         self._sizes[part.index] += part.count
 
     def most_of(self, index: int) -> int:
-        """Return how many records an earlier run put into a chunk; where it made none, more than any has.
+        """Return how many records an earlier run put into a chunk; where it made no such chunk, no limit.
 
-        A chunk may have been full by its bytes. Who was next and has opted out since leaves room for one behind them.
+        This chunk may not have more. That run may have closed it because the next record did not fit by its bytes; if
+        that next one has opted out since, a smaller one behind it could slip in, and the chunk would be another one.
         """
         made = self._sizes[index] if index < len(self._sizes) else 0
         return made or sys.maxsize
 
     def sparing(self, suppression: Stage) -> Stage:
-        """Return the stage that holds back what ``suppression`` does, but lets records of earlier chunks through."""
+        """Return a stage that holds back what ``suppression`` does, but for records that earlier chunks have.
+
+        Those it lets through and remembers, with the problem that ``suppression`` found (``within`` gives them out).
+        """
         self._any = True
 
         def run(records: list[Any], rows: Sequence[int]) -> Staged:
@@ -75,7 +80,7 @@ class LateOptOuts:
         return run
 
     def within(self, rows: Sequence[tuple[int, int]]) -> dict[int, Problem]:
-        """Return those of a chunk with ``rows``, by their places in it, from 0."""
+        """Return the records to be left out of a chunk with ``rows``: place in the chunk, from 0 -> problem."""
         if not self._spared:
             return {}
         firsts = [first for first, _ in rows]

@@ -61,7 +61,8 @@ class Lifetime:
     def operation(self) -> Iterator[Callable[[bool], None]]:
         """Count an operation while the block lasts; raises what ``check`` raises.
 
-        The function that it gives is for a block that may be at rest: told False, a close does not wait for it.
+        The block is given a function. A block that only waits for its caller calls it with False, so that closing the
+        client does not wait for the block, and with True when something is under way again.
         """
         self.check()
         operation = object()

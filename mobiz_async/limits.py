@@ -169,16 +169,27 @@ class LearntRate:
         self._doubling = doubling
         self._accepted = Tally(4 * _LONGEST_SPAN)
         self._crowded = 0
+        """Acceptances in a row that were not for want of requests."""
         self._refused = 0
+        """Refusals in a row, with nothing accepted between."""
         self._level = 0.0
+        """The rate of the plateau, from which it climbs."""
         self._late = 0.0
+        """What a late acceptance adds to the level: it was missing in the measure that the first refusal took."""
         self._span = 1.0
+        """Seconds that the last measure was taken over."""
         self._plateau = plateau
+        """How long the rate stays at the level, in seconds."""
         self._phase = 0.0
+        """Seconds since the plateau began; beyond ``_plateau`` the rate climbs. Only use takes it there."""
         self._moved_at = -math.inf
+        """Up to when time has counted."""
         self._used_at = -math.inf
+        """When the rate last held a request back."""
         self._resumed_at = -math.inf
+        """When the pause after the last refusal ends."""
         self._learnt_at = -math.inf
+        """When the level was last set."""
 
     def accepted(self, now: float, *, held_back: bool = False, late: bool = False, crowded: bool = False) -> None:
         """Count one accepted request.

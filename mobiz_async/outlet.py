@@ -1,4 +1,4 @@
-"""The outcomes of a bulk run on their way to whoever iterates it; where nobody does, they must not hold it up."""
+"""The queue of outcomes between a bulk run's workers and whoever iterates the run, if anybody does."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["Outlet"]
 
 
 class Outlet:
-    """A queue of outcomes: the workers wait for whoever iterates, and for nobody else.
+    """A queue of outcomes. Somebody who iterates slows the workers down to their own pace; nobody else does.
 
-    While it is neither known that somebody iterates nor that nobody will, all outcomes are kept, but only the first few
-    with their records.
+    Before anybody begins to iterate (``iterated``) or says that nobody will (``let_go``), every outcome is kept, as
+    somebody may come yet; but only the first few with their records, so that memory stays small.
     """
 
     def __init__(self, places: int) -> None:

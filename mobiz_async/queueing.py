@@ -1,4 +1,4 @@
-"""Who waits for their turn, in which order, and how they are told."""
+"""The queue of requests that wait for a permit: in which order they are served, and how they are turned away."""
 
 from __future__ import annotations
 

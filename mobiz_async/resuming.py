@@ -1,4 +1,4 @@
-"""What earlier runs on the same journal left, asked chunk by chunk, and whether the source is still the same."""
+"""Resuming: what to do with each chunk, by what earlier runs left of it in the journal, if the source is the same."""
 
 from __future__ import annotations
 
@@ -46,11 +46,12 @@ class Step:
 
 
 def plan(known: tuple[Part, ...], late: Mapping[int, Problem], *, resend_unknown: bool) -> tuple[Step, ...]:
-    """Return what to do with a chunk of which earlier runs made ``known``, in order; nothing where they made none.
+    """Return the steps for a chunk of which earlier runs left the parts ``known``; no steps where they left none.
 
-    ``late``: by their places in the chunk, from 0, records that must not go any more. What may be unknown is not cut up
-    for their sake, as it could then be told for no part of it what becomes of it: it stays unknown as a whole. That may
-    be so of an intent as well: a journal leaves none without an outcome when it is opened, unless it is mistaken.
+    ``late``: records that must not go any more, by their places in the chunk, from 0. They are cut out of what is to be
+    sent. A part that is unknown is not cut: the outcome of a later attempt could then be told for none of its pieces.
+    It stays unknown as a whole. An intent without an outcome counts as unknown; a journal should have made it so when
+    it was opened.
     """
     steps: list[Step] = []
     for part in known:
@@ -135,9 +136,10 @@ class Earlier:
         return known.parts
 
     async def steps_within(self, chunk: Chunk) -> tuple[Step, ...]:
-        """Return the same of a chunk that was read in part only, as far as it holds what was sent then.
+        """Return the steps for a chunk whose reading was broken off, so that it may be the beginning of a known one.
 
-        Where the journal cannot be asked any more, all of it is unknown that an earlier run may have sent.
+        They hold as far as the records are the same; what comes after is pending. Where the journal cannot be asked any
+        more, all that an earlier run may have sent is unknown.
         """
         if not self.covers(chunk):
             return ()

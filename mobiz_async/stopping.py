@@ -20,7 +20,7 @@ STOPS: Mapping[Verdict, StopReason] = MappingProxyType(
         Verdict.CONNECT_FAILED: StopReason.UNREACHABLE,
     }
 )
-"""Verdicts, after all retries, under which every other request would fare the same: a run must not burn a hundred."""
+"""Verdicts that every other request of the run would get as well: to go on would only waste requests."""
 
 _FAILURE_STOPS: Mapping[Failure | None, StopReason] = MappingProxyType(
     {
@@ -29,7 +29,7 @@ _FAILURE_STOPS: Mapping[Failure | None, StopReason] = MappingProxyType(
         Failure.SESSION_ELSEWHERE: StopReason.UNREACHABLE,
     }
 )
-"""The same of failures on this side, which have no verdict of their own."""
+"""The same for failures on this side: they share the verdict ``NOT_STARTED``, which alone ends no run."""
 
 
 def stop_reason(judged: Judged, longest_pause: float) -> StopReason | None:

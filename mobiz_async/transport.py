@@ -152,7 +152,7 @@ class AiohttpTransport:
         self._urls: dict[tuple[str, ...], URL] = {}
         self._under_way: set[Upload] = set()
         self._used: WeakSet[Any] = WeakSet()
-        """What connections are to aiohttp, of those that a request has gone out on."""
+        """The protocols (aiohttp's objects for connections) of connections that have carried a request already."""
         self._closed = False
 
     def __repr__(self) -> str:

@@ -1,4 +1,9 @@
-"""What must not show in a traceback with locals: records and options on their way in, and what raises over them."""
+"""Keeping records and keys out of tracebacks that show local variables.
+
+An exception carries every frame that it passes, and error trackers print the locals of each frame. So a value that must
+not show travels hidden (``hide``), and an exception loses our frames before a caller gets it (``unseen``,
+``without_ours``, ``theirs``).
+"""
 
 from __future__ import annotations
 
@@ -17,22 +22,24 @@ _OURS = (str(Path(__file__).parent), "<attrs generated")
 
 
 Hidden = Iterator
-"""One value that an exception's frames must not show, until ``next`` takes it out.
+"""One value that no frame may show. ``next`` takes it out, once.
 
-An exception carries every frame it passes, and error trackers print the locals of each. Of an iterator they print its
-type, and one that has given its value has forgotten it.
+It is an iterator, of which an error tracker prints the type alone; after ``next`` it does not hold the value any more.
 """
 
 
 def hide(value: T) -> Hidden[T]:
-    """Return ``value``, hidden; the caller deletes its own name for it, and takes it out in an expression."""
+    """Return ``value``, hidden.
+
+    The caller then deletes its own name for it, and takes it out in an expression, not into another local variable.
+    """
     return iter((value,))
 
 
 def unseen(call: Hidden[Callable[[], T]]) -> T:
-    """Return what the hidden call returns. What it raises comes out without our frames, where its arguments show.
+    """Return what the hidden call returns; what it raises is raised without our frames, which hold its arguments.
 
-    It is for calls that look at what they are given and refuse it, where the message says it all.
+    It is for calls that check what they are given: their message says all that the caller needs to know.
     """
     try:
         return next(call)()
@@ -44,18 +51,19 @@ def unseen(call: Hidden[Callable[[], T]]) -> T:
 
 
 def without_ours(error: E) -> E:
-    """Return ``error`` without the frames of ours that it has passed before it came to any other.
+    """Return ``error`` without our frames at the outer end of its traceback, up to the first that is not ours.
 
-    Unlike ``theirs`` it empties none, so it is for an exception that several who wait are given as well: among its
-    frames are those of coroutines that go on, which would be ended by it.
+    It clears the locals of no frame, as ``theirs`` may. That matters where several tasks are given the same exception:
+    among its frames are those of coroutines that still run, and clearing such a frame would end its coroutine.
     """
     return error.with_traceback(_beyond_ours(error.__traceback__))
 
 
 def theirs(error: E) -> E:
-    """Return what the caller has caught without our frames. Where there are no others, they stay, but without locals.
+    """Return an exception that the caller has just caught, without our frames.
 
-    It is for exceptions of code that is not ours, which are to be found where they were raised.
+    It is for exceptions of other people's code (a source, a record, a transport): the frames in which they were raised
+    stay, so that the mistake can be found. Where all frames are ours, they stay too, but with their locals cleared.
     """
     caught = error.__traceback__
     below = caught.tb_next if caught is not None else None  # the caller's own frame cannot be emptied: it still runs

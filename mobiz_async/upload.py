@@ -46,7 +46,7 @@ class Upload(aiohttp.Payload):
     _autoclose = True
 
     def __init__(self, body: Body, on_stage: OnStage, stall: float, used: WeakSet[Any] | None = None) -> None:
-        """``used`` is what other uploads of the same client went out on; this one adds what it goes out on."""
+        """``used``: the protocols of connections that have carried an upload of this client; this one adds its own."""
         super().__init__(b"", content_type="application/json")
         self._used = used if used is not None else WeakSet()
         self._body = body

@@ -62,7 +62,7 @@ class _Answer:
 class _Order:
     job: Job
     outcome: bool
-    """Whether it only says what became of something that an earlier order announced."""
+    """Whether it writes an outcome, of an intent that is in the file: such a small write may succeed on a full disk."""
     answer: _Answer
 
 
@@ -104,9 +104,11 @@ def _deliver(done: asyncio.Future[Any], result: Any, error: BaseException | None
 class Writer(threading.Thread):
     """Owns the connection, from its opening to its end. Orders that wait together are done in one transaction.
 
-    It takes no other thread to wait for it: a loop's own may all be busy, with what waits for this journal.
+    Its answers reach the loop by ``call_soon_threadsafe``. No thread of the loop's executor waits for it: all of them
+    may be busy with work that waits for this journal.
 
-    Nothing here holds the journal, nor, while no order is under way, the loop: either may be gone before ``finish``.
+    It holds no reference to the journal, and to the loop only while an order is under way: either may be dropped
+    without ``finish``, and this thread must notice it and close the file.
     """
 
     _connection: sqlite3.Connection
