@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import attrs
 import msgspec
@@ -187,13 +187,8 @@ class BulkReport:
 
     def raise_for_failures(self) -> None:
         """Raise when not ``ok``: what stopped the run, or else the first failed chunk's own error."""
-        if self.ok:
-            return
-        error = self.error or next((chunk.error for chunk in self.failures if chunk.error), None)
-        if error is None:
-            error = MobizError(f"the run ended early: {self.stopped}")
-        error.report = self
-        raise error
+        if not self.ok:
+            _raise_of(self, self.error or next((chunk.error for chunk in self.failures if chunk.error), None))
 
 
 class FirstAndLast:
@@ -297,13 +292,16 @@ class TriggerReport:
 
     def raise_for_failures(self) -> None:
         """Raise when not ``ok``: the error of the first batch that was not accepted, or what stopped the run."""
-        if self.ok:
-            return
-        error: MobizError | None = next((batch.error for batch in self.batches if batch.error is not None), None)
-        if error is None:
-            error = MobizError(f"the run ended early: {self.stopped}")
-        error.report = self
-        raise error
+        if not self.ok:
+            _raise_of(self, next((batch.error for batch in self.batches if batch.error is not None), None))
+
+
+def _raise_of(report: BulkReport | TriggerReport, error: MobizError | None) -> NoReturn:
+    """Raise what went wrong in a run; ``error`` is None where nothing did, but the run was stopped."""
+    if error is None:
+        error = MobizError(f"the run ended early: {report.stopped}")
+    error.report = report
+    raise error
 
 
 @attrs.frozen

@@ -37,11 +37,10 @@ LONGER: dict[str, str] = {}
 
 @attrs.frozen
 class Import:
-    """One import statement that runs: who imports, what, and whether only when a function is called."""
+    """One import statement: who imports what, and where."""
 
     importer: str
     imported: str
-    lazily: bool
     line: int
     for_types: bool = False
     """Whether it never runs, as only type checkers read it."""
@@ -63,21 +62,19 @@ def _is_type_checking(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
 
 
-def _imports(node: ast.AST, importer: str, *, lazily: bool = False, for_types: bool = False) -> Iterator[Import]:
+def _imports(node: ast.AST, importer: str, *, for_types: bool = False) -> Iterator[Import]:
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import):
             for alias in child.names:
-                yield Import(importer, alias.name, lazily, child.lineno, for_types)
+                yield Import(importer, alias.name, child.lineno, for_types)
         elif isinstance(child, ast.ImportFrom):
             assert child.level == 0, f"{importer}:{child.lineno}: imports are absolute here"
             for alias in child.names:
                 whole = f"{child.module}.{alias.name}"
                 known = whole.removeprefix(f"{PACKAGE}.") in modules()
-                yield Import(importer, whole if known else str(child.module), lazily, child.lineno, for_types)
+                yield Import(importer, whole if known else str(child.module), child.lineno, for_types)
         else:
-            inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-            unread = for_types or _is_type_checking(child)
-            yield from _imports(child, importer, lazily=lazily or inside, for_types=unread)
+            yield from _imports(child, importer, for_types=for_types or _is_type_checking(child))
 
 
 @cache

@@ -163,12 +163,6 @@ async def test_an_async_source_may_hold_any_form(fake):
     assert await arrived(fake, source()) == [EXPECTED] * len(FORMS)
 
 
-async def test_bare_numbers_become_records_with_the_common_fields(fake):
-    sent = await arrived(fake, ["27821234567"], common={"Name": "Thandi"})
-
-    assert sent == [EXPECTED]
-
-
 Row = namedtuple("Row", ["cell", "who"])  # noqa: PYI024  as database drivers make them
 
 

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-import attrs
 import click
 import msgspec
 from rich.table import Table
@@ -235,12 +234,6 @@ def _interrupted_at_once() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-@attrs.frozen
-class _Found:
-    chunks: dict[int, int]
-    """Unknown records by chunk."""
 
 
 @journal.command(cls=PlainCommand, short_help="Settle unknown chunks by hand.")

@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from mobiz_async.journal import ChunkState, Part
 
-MAYBE_APPLIED = (ChunkState.INTENDED, ChunkState.UNKNOWN)
 NOT_APPLIED = (ChunkState.PENDING, ChunkState.REJECTED)
 
 

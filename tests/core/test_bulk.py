@@ -280,20 +280,6 @@ async def test_an_unknown_stays_unknown_when_a_resend_proves_nothing_about_it(th
     assert counts(report) == {"unknown": 10}
 
 
-async def test_an_unknown_stays_unknown_when_the_run_is_stopped_before_its_resend() -> None:
-    clock = FakeClock()
-    network = Network(lambda request, n: failed())
-    async with (
-        client_on(network, clock, retry=RetryPolicy(base=100, cap=100)) as client,
-        client.bulk("1", rows(10), on_unknown=OnUnknown.RESEND) as run,
-    ):
-        await clock.settle()
-        run.stop()
-        report = await run.finish()
-
-    assert (counts(report), network.count) == ({"unknown": 10}, 1)
-
-
 async def test_an_unknown_stays_unknown_when_the_run_is_cancelled_before_its_resend() -> None:
     clock = FakeClock()
     network = Network(lambda request, n: failed())
