@@ -24,13 +24,11 @@ from typing import Any
 
 from mobiz_async.errors import SourceError
 from mobiz_async.recipients.keyed import is_one_record
+from mobiz_async.recipients.stages import LARGEST_SLICE
 from mobiz_async.unseen import theirs
 
-__all__ = ["LARGEST_SLICE", "LONGEST_HOLD", "Slices"]
+__all__ = ["LONGEST_HOLD", "Slices"]
 
-LARGEST_SLICE = 250
-"""Records. Larger ones are no faster, and have Python look for cycles: it does when there are 700 objects more than
-before. It would at each chunk, and once in a while at all that the program holds, for 10 ms and more."""
 LONGEST_HOLD = 0.001
 """Seconds after which the loop is let go, and of a single slice before slices get smaller."""
 

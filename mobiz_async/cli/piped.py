@@ -12,12 +12,12 @@ from itertools import islice
 from typing import Any, BinaryIO, TypeVar, cast
 
 from mobiz_async.recipients.sources import Recipients
+from mobiz_async.recipients.stages import LARGEST_SLICE
 
 __all__ = ["Piped", "standard_input"]
 
 T = TypeVar("T")
 
-_SLICE = 250
 _BLOCK = 1 << 18
 
 
@@ -91,7 +91,7 @@ def _slice_of(source: Iterator[Any]) -> tuple[list[Any], Exception | None]:
     """Return some records, and what kept the source from giving more."""
     taken: list[Any] = []
     try:
-        taken.extend(islice(source, _SLICE))  # keeps what came before an exception
+        taken.extend(islice(source, LARGEST_SLICE))  # keeps what came before an exception
     except Exception as error:  # noqa: BLE001  # it is raised where the records are wanted
         return taken, error
     return taken, None

@@ -13,10 +13,9 @@ from mobiz_async.errors import ConfigurationError, Reason
 from mobiz_async.recipients.columns import build_from_rows, field_sources
 from mobiz_async.recipients.files import BLOCK, BrokenFile, SourceFileError, not_utf8
 from mobiz_async.recipients.phones import RUINED
-from mobiz_async.recipients.stages import BadRecord
+from mobiz_async.recipients.stages import LARGEST_SLICE, BadRecord
 from mobiz_async.recipients.tables import (
     RAW_COLUMN,
-    SLICE,
     Table,
     TableOptions,
     checked_header,
@@ -184,8 +183,8 @@ class _Reader:
                 if len(block) > csv.field_size_limit() and max(map(len, lines)) > csv.field_size_limit():
                     yield from self._parsed(chain([block], blocks))  # which knows how long a cell may be
                     return
-                for start in range(0, len(lines), SLICE):
-                    yield from self._read(self._split(lines[start : start + SLICE]))
+                for start in range(0, len(lines), LARGEST_SLICE):
+                    yield from self._read(self._split(lines[start : start + LARGEST_SLICE]))
         except BrokenFile as error:
             raise SourceFileError(self._name, str(error), self._row + 1) from None
 
@@ -201,7 +200,7 @@ class _Reader:
         reader = csv.reader(lines, delimiter=self._delimiter, strict=True)
         while True:
             before = self._row
-            yield from self._read(islice(reader, SLICE), reader)
+            yield from self._read(islice(reader, LARGEST_SLICE), reader)
             if self._row == before and reader.line_num == self._lines_before:
                 return
             del self._lines[: reader.line_num - self._lines_before]

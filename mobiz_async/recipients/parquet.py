@@ -8,7 +8,8 @@ from typing import Any, BinaryIO
 from mobiz_async.errors import ConfigurationError, Reason
 from mobiz_async.recipients.columns import field_sources
 from mobiz_async.recipients.files import SourceFileError
-from mobiz_async.recipients.tables import SLICE, Table, TableOptions, checked_header, dropped_columns
+from mobiz_async.recipients.stages import LARGEST_SLICE
+from mobiz_async.recipients.tables import Table, TableOptions, checked_header, dropped_columns
 from mobiz_async.recipients.typed import Maker, NoValue, plain
 
 __all__ = ["open_parquet"]
@@ -46,7 +47,7 @@ def open_parquet(name: str, stream: BinaryIO, options: TableOptions) -> Table:
         row = 0
         try:
             # A name with a dot is that of a column, or of a part of one: more may be read than was asked for.
-            for batch in file.iter_batches(SLICE, columns=[schema.names[place] for place in wanted]):
+            for batch in file.iter_batches(LARGEST_SLICE, columns=[schema.names[place] for place in wanted]):
                 cells = [_cells(batch.column(schema.names[place]), pa) for place in wanted]
                 row += batch.num_rows
                 yield maker.made(list(zip(*cells, strict=True)) or [()] * batch.num_rows)

@@ -21,7 +21,7 @@ from mobiz_async.models import MAX_RECORDS_PER_APPEND
 from mobiz_async.recipients import segments
 from mobiz_async.recipients.intake import Intake
 from mobiz_async.recipients.schema import as_dicts, value_of
-from mobiz_async.recipients.stages import Problem
+from mobiz_async.recipients.stages import LARGEST_SLICE, Problem
 from mobiz_async.recipients.values import refusal_of
 
 __all__ = ["BadRow", "Preview", "preview"]
@@ -29,7 +29,6 @@ __all__ = ["BadRow", "Preview", "preview"]
 MAX_BODY = 4 << 20
 """Bytes of a body at most, as a bulk run has it by default."""
 
-_SLICE = 250
 _PREFIX = 7
 """Digits of a number that countries and prefixes are told by: the longest country code has three."""
 
@@ -122,7 +121,7 @@ def preview(
     books = _Books(number_field, message_field, chunk_size, max_chunk_bytes, first_bad)
     source = iter(records)
     read = 0
-    while part := list(islice(source, _SLICE)):
+    while part := list(islice(source, LARGEST_SLICE)):
         staged = stage(part, range(read + 1, read + 1 + len(part)))
         read += len(part)
         books.hold_back(staged.problems)

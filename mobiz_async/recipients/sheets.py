@@ -21,8 +21,8 @@ from typing import Any, BinaryIO
 from mobiz_async.errors import ConfigurationError, Reason
 from mobiz_async.recipients.columns import field_sources
 from mobiz_async.recipients.files import SourceFileError
-from mobiz_async.recipients.stages import BadRecord
-from mobiz_async.recipients.tables import RAW_COLUMN, SLICE, Table, TableOptions, checked_header, dropped_columns
+from mobiz_async.recipients.stages import LARGEST_SLICE, BadRecord
+from mobiz_async.recipients.tables import RAW_COLUMN, Table, TableOptions, checked_header, dropped_columns
 from mobiz_async.recipients.typed import Maker, NoValue, shown
 from mobiz_async.recipients.valueless import valueless_cells
 
@@ -92,8 +92,8 @@ def _first_shown(workbook: Any, calamine: Any) -> str:
 
 
 def _slices(rows: Sequence[list[Any]], width: int, maker: Maker) -> Iterator[list[Any]]:
-    for start in range(0, len(rows), SLICE):
-        part = rows[start : start + SLICE]
+    for start in range(0, len(rows), LARGEST_SLICE):
+        part = rows[start : start + LARGEST_SLICE]
         if len(part[0]) == width:  # all rows of a sheet are as long as the sheet is wide
             yield maker.made(part)
             continue

@@ -25,7 +25,6 @@ from mobiz_async.recipients.stages import BadRecord
 __all__ = [
     "RAW_COLUMN",
     "REJECT_COLUMNS",
-    "SLICE",
     "Table",
     "TableOptions",
     "as_phone",
@@ -37,9 +36,6 @@ __all__ = [
     "unmade",
     "unmended",
 ]
-
-SLICE = 250
-"""Records made at once."""
 
 REJECT_COLUMNS = ("_row", "_reason", "_field")
 """The columns that a file of rejects has before the record's own fields."""

@@ -22,8 +22,8 @@ from mobiz_async import (
     StopReason,
     Timeouts,
 )
+from mobiz_async.recipients.stages import LARGEST_SLICE
 from mobiz_async.sandbox import Fault, Faults, Sandbox
-from mobiz_async.slicing import LARGEST_SLICE
 from mobiz_async.testing import FakeClock
 from mobiz_async.verdicts import Failure, Stage
 from mobiz_async.wire import Request

@@ -18,8 +18,8 @@ from mobiz_async import slicing
 from mobiz_async.chunking import Chunk, Chunker
 from mobiz_async.errors import InvalidRecordError, Reason, SourceError
 from mobiz_async.recipients.shape import shape_stage
-from mobiz_async.recipients.stages import Problem
-from mobiz_async.slicing import LARGEST_SLICE, Slices
+from mobiz_async.recipients.stages import LARGEST_SLICE, Problem
+from mobiz_async.slicing import Slices
 
 
 def chunker(source: Any, *, size: int = 10_000, most: int = 1 << 22, **more: Any) -> tuple[Chunker, list[Problem]]:
