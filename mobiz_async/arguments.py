@@ -69,13 +69,10 @@ def as_list(contacts: DataList | str | int) -> DataList:
     return made
 
 
-def intake_of(
-    contacts: DataList, records: Records, number_field: str | None, options: BulkOptions | None = None
-) -> Intake:
+def intake_of(contacts: DataList, records: Records, asked: BulkOptions) -> Intake:
     """Return what is done to the records of a run, or of one append, before they go."""
-    asked = options if options is not None else BulkOptions()
     return Intake(
-        number_field=number_field or contacts.number_field or "Number",
+        number_field=asked.number_field or contacts.number_field or "Number",
         common=asked.common,
         rename=asked.rename,
         region=asked.region,
@@ -139,11 +136,11 @@ def bulk_chunker(
     )
 
 
-def append_chunker(contacts: DataList | str | int, rows: Records, number_field: str | None) -> Chunker:
+def append_chunker(contacts: DataList, rows: Records, number_field: str | None) -> Chunker:
     """Return what makes one request of ``rows``, whatever their size; the first that cannot be sent ends it."""
     return Chunker(
         rows,
-        intake_of(as_list(contacts), rows, number_field).stage(),
+        intake_of(contacts, rows, BulkOptions(number_field=number_field)).stage(),
         chunk_size=MAX_RECORDS_PER_APPEND,
         max_bytes=1 << 40,
         on_problems=_raise_first,

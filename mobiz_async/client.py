@@ -327,7 +327,8 @@ class MobizClient:
         held = hide(rows)
         del rows  # as in trigger
         with self._lifetime.operation():
-            chunker = unseen(hide(partial(append_chunker, contacts, next(held), number_field)))
+            target = unseen(hide(partial(as_list, contacts)))
+            chunker = unseen(hide(partial(append_chunker, target, next(held), number_field)))
             try:
                 chunk = await chunker.next()
                 more = await chunker.next() if chunk is not None else None
@@ -339,7 +340,7 @@ class MobizClient:
                 raise ConfigurationError("append takes at most 10,000 records; send_bulk takes any number")
             if chunk is None:
                 return AppendReceipt(0)
-            request = append_request(as_list(contacts).id, chunk.body, chunk.count)
+            request = append_request(target.id, chunk.body, chunk.count)
             delivery = await self._deliver(request, Lane.BULK)
         answer = delivery.judged.answer
         assert answer is not None
@@ -385,7 +386,7 @@ class MobizClient:
     ) -> BulkRun:
         asked = BulkOptions(**options)
         target = as_list(contacts)
-        intake = intake_of(target, records, asked.number_field, asked)
+        intake = intake_of(target, records, asked)
         identity = asked.identity(target.id, intake.fingerprints())
         chunker = partial(bulk_chunker, records, intake, asked)
         journal = asked.journal if asked.journal is not None else MemoryJournal(resumable=False)
