@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import attrs
 import pytest
 
-from mobiz_async import MemoryJournal, MobizClient, OnInvalid, Outcome, SourceError
+from mobiz_async import ChunkState, MemoryJournal, MobizClient, OnInvalid, Outcome, SourceError
 from mobiz_async.errors import InvalidRecordError
-from mobiz_async.testing import FakeTransport
+from mobiz_async.testing import FakeTransport, timeout
 
 FIRST, SECOND, THIRD, FOURTH = ({"Number": f"2782123456{digit}"} for digit in range(4))
 
@@ -65,3 +66,23 @@ async def test_what_an_earlier_run_has_settled_stays_settled(
 
     assert found == expected
     assert (error.report.read, error.report.resumed) == (3, resumed)
+
+
+class Careless(MemoryJournal):
+    """Opened, it still has an intent without an outcome, which the contract of journals forbids."""
+
+    async def open(self, identity: Mapping[str, str] | None) -> bool:
+        resumable = await super().open(identity)
+        for part in [part async for part in self.parts(ChunkState.UNKNOWN)]:
+            self._put(attrs.evolve(part, state=ChunkState.INTENDED))
+        return resumable
+
+
+async def test_an_intent_without_an_outcome_is_unknown_whatever_the_journal_makes_of_it() -> None:
+    fake = FakeTransport([timeout()])
+    async with MobizClient(transport=fake) as mobiz:
+        journal = Careless()
+        await mobiz.send_bulk("1", [FIRST], journal=journal)
+        report = await mobiz.send_bulk("1", [FIRST], journal=journal)
+
+    assert (report.unknown, report.not_sent, report.resumed, len(fake.requests)) == (1, 0, 1, 1)
