@@ -282,7 +282,7 @@ async def test_an_unknown_stays_unknown_when_a_resend_proves_nothing_about_it(th
 
 async def test_an_unknown_stays_unknown_when_the_run_is_cancelled_before_its_resend() -> None:
     clock = FakeClock()
-    network = Network(lambda request, n: failed())
+    network = Network(lambda request, n: replied(500))
     runs: list[BulkRun] = []
 
     async def watch(client: MobizClient) -> None:
@@ -298,3 +298,5 @@ async def test_an_unknown_stays_unknown_when_the_run_is_cancelled_before_its_res
 
     assert task.cancelled()
     assert counts(runs[0].report) == {"unknown": 10}
+    (failure,) = runs[0].report.failures
+    assert (failure.error.status, failure.error.attempts, failure.attempts) == (500, 1, 1)

@@ -187,6 +187,26 @@ async def test_a_deadline_ends_an_outage() -> None:
     assert report.elapsed == pytest.approx(600, abs=1)
 
 
+async def test_what_could_go_again_only_after_the_deadline_is_not_waited_for() -> None:
+    clock = FakeClock(auto=True)
+    await clock.sleep(1_000)  # a client is used at any time, and not just when its clock begins
+    network = Network(lambda request, n: replied(429, retry_after="60"))
+    async with client_on(network, clock) as client:
+        report = await client.send_bulk("1", rows(10), deadline=50)
+
+    assert (counts(report), network.count, clock.monotonic()) == ({"not_sent": 10}, 1, 1_000)
+
+
+async def test_a_wait_that_ends_before_the_deadline_is_waited() -> None:
+    clock = FakeClock(auto=True)
+    await clock.sleep(1_000)
+    network = Network(lambda request, n: replied(429, retry_after="30") if n == 1 else accepted(request))
+    async with client_on(network, clock) as client:
+        report = await client.send_bulk("1", rows(10), deadline=50)
+
+    assert (counts(report), network.count) == ({"accepted": 10}, 2)
+
+
 async def test_a_deadline_lets_what_is_in_flight_end() -> None:
     gate = Gate()
     clock = FakeClock()
