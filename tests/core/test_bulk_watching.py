@@ -24,6 +24,7 @@ from mobiz_async import (
     StopReason,
 )
 from mobiz_async.journal.protocol import Intent, Settlement
+from mobiz_async.outlet import Outlet
 from mobiz_async.sandbox import Fault, Faults, Injection, Sandbox
 from mobiz_async.testing import FakeClock
 from mobiz_async.verdicts import Attempt, Failure, Stage
@@ -306,3 +307,17 @@ async def test_a_journal_in_use_is_refused() -> None:
         gate.open.set()
 
         assert (await task).accepted == 10
+
+
+async def test_whoever_iterates_gets_the_records_however_many_outcomes_wait() -> None:
+    """Workers that end at the same moment hand over more than there is room for; a file of rejects needs them all."""
+    outlet = Outlet(1)
+    outlet.iterated()
+    chunks = [ChunkOutcome(index, 1, 1, Outcome.REJECTED, body=b"[1]") for index in range(3)]
+    handing = [asyncio.create_task(outlet.hand_over(chunk)) for chunk in chunks]
+    await asyncio.sleep(0)
+
+    bodies = [(await outlet.take()).body for _ in chunks]
+    await asyncio.gather(*handing)
+
+    assert bodies == [b"[1]"] * 3
