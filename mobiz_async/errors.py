@@ -6,6 +6,7 @@
     ├── SourceError               mend the source, which raised; report says what was sent
     ├── SourceChangedError        the source differs from what the journal saw; nothing sent after it
     ├── JournalError              the journal cannot be written or used; nothing is sent without it
+    │   └── JournalLostError      its file was removed, moved or replaced during the run: put it back first
     └── RequestError              one POST did not end in acceptance
         ├── NotSentError          provably not applied: safe to send again
         │   ├── ConnectError      no connection could be made
@@ -41,6 +42,7 @@ __all__ = [
     "InvalidPayloadError",
     "InvalidRecordError",
     "JournalError",
+    "JournalLostError",
     "MissingFieldsError",
     "MobizError",
     "NotSentError",
@@ -171,6 +173,13 @@ class SourceChangedError(MobizError):
 
 class JournalError(MobizError):
     """The journal cannot be opened, belongs to another run, is in use, or a write to it failed."""
+
+
+class JournalLostError(JournalError):
+    """The journal's file is not where it was: somebody has removed, moved, replaced or cut it during the run.
+
+    What was sent is in the file that was there. Without it the same call would send all of that again.
+    """
 
 
 class RequestError(MobizError):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Sequence
 
 from mobiz_async.cli.orders import Order
 from mobiz_async.cli.screen import plural
+from mobiz_async.cli.shell import quoted
 from mobiz_async.errors import (
     AuthenticationError,
     InvalidRecordError,
     JournalError,
+    JournalLostError,
     MobizError,
     SourceChangedError,
     SourceError,
@@ -51,6 +52,11 @@ async def still_unknown(order: Order, report: BulkReport) -> Sequence[Part] | No
         return None
 
 
+def _is_lost(order: Order, error: MobizError | None) -> bool:
+    """Whether the journal that this run has written is not there for the next."""
+    return order.journal is not None and (isinstance(error, JournalLostError) or not order.journal.exists())
+
+
 def _is_to_go_on(report: BulkReport) -> bool:
     return report.stopped is not None or bool(report.not_sent)
 
@@ -66,9 +72,15 @@ def hints(
         lines.append(
             f"{plural(report.unknown, 'record')} may or may not have been sent: ask the vendor before sending again."
         )
-    if report.unknown and order.journal is not None:
+    lost = _is_lost(order, error)
+    if lost:
+        lines.append(
+            f"The journal of this run is not at {order.journal} any more. Put it back: without it the same command "
+            "sends once more what this run has sent."
+        )
+    if report.unknown and order.journal is not None and not lost:
         lines.append("Which they are:")
-        lines.append(f"  mobiz journal export {shlex.quote(str(order.journal))} --state unknown")
+        lines.append(f"  mobiz journal export {quoted((str(order.journal),))} --state unknown")
     if rejected:
         lines.append(
             f"{plural(rejected, 'record')} in {order.rejects}: mend it and send it, without --map"
@@ -97,7 +109,7 @@ def _with_journal(
 ) -> list[str]:
     lines: list[str] = []
     forgotten: Sequence[Part] | None = ()
-    if isinstance(error, JournalError):
+    if isinstance(error, JournalError) and not isinstance(error, JournalLostError):
         forgotten = _forgotten(unknown, report)
         lines += _to_settle(order, report, forgotten)
     if isinstance(error, SourceChangedError):
@@ -106,12 +118,14 @@ def _with_journal(
     return [
         *lines,
         f"{_first(order, report, error)}, the same again; {_promise(order, unknown, forgotten or ())}:",
-        f"  {shlex.join(order.argv)}",
+        f"  {quoted(order.argv)}",
     ]
 
 
 def _first(order: Order, report: BulkReport, error: MobizError | None) -> str:
     """Return what has to be done first: what earlier runs left counts as well, and would stop the next one at once."""
+    if _is_lost(order, error):
+        return "Once the journal is back"
     if report.unknown and _on_unknown(order) is OnUnknown.STOP:
         return "Once what is unknown is settled (mobiz journal resolve), or with --on-unknown keep"
     if report.stopped in _FIRST_OF_ALL:
@@ -163,7 +177,7 @@ def _was_accepted(rows: tuple[int, int], failed: Iterable[tuple[int, int]], read
 
 def _to_settle(order: Order, report: BulkReport, forgotten: Sequence[Part] | None) -> list[str]:
     """Return how to tell the journal what it could not be told."""
-    name = shlex.quote(str(order.journal))
+    name = quoted((str(order.journal),))
     if forgotten:
         chunks = sorted({part.index for part in forgotten})
         named = " ".join(map(str, chunks)) if len(chunks) <= _SHOWN_CHUNKS else "CHUNK ..."

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 from mobiz_async.cancelling import outlast
 from mobiz_async.errors import JournalError
+from mobiz_async.journal.place import Place
 from mobiz_async.journal.protocol import (
     ChunkState,
     Event,
@@ -93,6 +94,7 @@ class SQLiteJournal:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """Name the file; it is opened, or created, by the run."""
         self._writer: Writer | None = None  # first of all: __del__ looks at it, also where the path is none
+        self._place: Place | None = None
         self.path = Path(path)
 
     def __del__(self) -> None:
@@ -114,7 +116,8 @@ class SQLiteJournal:
             if opening.exception() is None:
                 await outlast(writer.finish())
             raise cancelled
-        resumable = opening.result()
+        resumable: bool
+        resumable, self._place = opening.result()
         self._writer = writer
         return resumable
 
@@ -140,7 +143,14 @@ class SQLiteJournal:
 
     async def intend(self, intent: Intent) -> None:
         """See ``Journal.intend``."""
-        await self._call(lambda db: _intend(db, intent))
+        place = self._place
+
+        def job(db: sqlite3.Connection) -> None:
+            if place is not None:
+                place.check()
+            _intend(db, intent)
+
+        await self._call(job)
 
     async def settle(self, settlement: Settlement) -> bool:
         """See ``Journal.settle``."""
@@ -231,8 +241,8 @@ class SQLiteJournal:
 
 def _connect(
     path: Path, identity: Mapping[str, str] | None, claim: Callable[[Path], None]
-) -> tuple[sqlite3.Connection, bool]:
-    """Open the file, once it is claimed; return the connection, and whether there is anything to resume."""
+) -> tuple[sqlite3.Connection, tuple[bool, Place]]:
+    """Open the file, once it is claimed; return the connection, whether there is anything to resume, and its place."""
     try:
         if identity is not None:
             _create(path)
@@ -245,10 +255,13 @@ def _connect(
     except (OSError, sqlite3.Error) as error:
         raise JournalError(f"the journal {path} cannot be opened: {type(error).__name__}") from None
     try:
-        return connection, _prepare(connection, identity)
+        return connection, (_prepare(connection, identity), Place(path))
     except sqlite3.Error as error:
         connection.close()
         raise JournalError(_refusal(path, error)) from None
+    except OSError:
+        connection.close()
+        raise JournalError(f"the journal {path} was removed while it was opened") from None
     except JournalError:
         connection.close()
         raise

@@ -18,7 +18,7 @@ from typing import Any, Self, TypeVar
 
 import attrs
 
-from mobiz_async.errors import JournalError
+from mobiz_async.errors import JournalError, JournalLostError
 from mobiz_async.journal.locking import Lock
 
 __all__ = ["Writer"]
@@ -70,7 +70,7 @@ class _Health(enum.Enum):
     """What can still be written."""
 
     WELL = "everything"
-    FULL = "outcomes"
+    FULL = "outcomes"  # or the file was moved away
     FAILED = "nothing"
 
     def serves(self, order: _Order) -> bool:
@@ -114,7 +114,7 @@ class Writer(threading.Thread):
     _connection: sqlite3.Connection
 
     def __init__(
-        self, connect: Callable[[Claim], tuple[sqlite3.Connection, bool]], tidy: Callable[[sqlite3.Connection], None]
+        self, connect: Callable[[Claim], tuple[sqlite3.Connection, Any]], tidy: Callable[[sqlite3.Connection], None]
     ) -> None:
         """``connect`` opens the connection, once it has claimed the file; ``tidy`` is called before it is closed.
 
@@ -135,11 +135,14 @@ class Writer(threading.Thread):
         self._awaited = 0
         self._pausing = False
 
-    def open(self) -> asyncio.Future[bool]:
+    def open(self) -> asyncio.Future[Any]:
         """Start. The future has what ``connect`` returned beside the connection, or what it raised, which ends this."""
         opened = self._opened = _Answer.awaited()
         self._loop = weakref.ref(opened.loop)
-        self.start()
+        try:
+            self.start()
+        except RuntimeError:
+            raise JournalError("the journal needs a thread of its own, and the system gives no more") from None
         return opened.done
 
     @property
@@ -289,6 +292,10 @@ class Writer(threading.Thread):
     def _one(self, job: Job) -> tuple[Any, BaseException | None]:
         try:
             return job(self._connection), None
+        except JournalLostError as error:
+            # Nothing more begins. What is under way is told to the file that was there: it may be put back.
+            self._health = _Health.FULL
+            return None, error
         except JournalError as error:
             # A refusal of ours, raised before anything was written: it concerns this order alone.
             return None, error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -217,3 +219,50 @@ def test_without_a_list_and_a_mapping_it_is_the_file(cli, served, command, file)
 
     said = cli(*command).err
     assert ("Once the source is what it was" in said, "If it was not" in said) == (True, False)
+
+
+@pytest.mark.parametrize("gone", [Path.unlink, lambda path: shutil.move(path, path.with_name("aside"))])
+def test_a_journal_that_is_gone_ends_the_run_and_nothing_is_promised_without_it(cli, served, command, gone) -> None:
+    """Whatever was sent without it the next run would send again."""
+    journal = command[-1]
+
+    def remove(count: int) -> None:
+        if count == 2:
+            gone(journal)
+
+    served.sandbox.faults = Faults(remove)
+    ended = cli(*command, "--json")
+
+    assert (ended.code, ended.json["stopped"], served.sandbox.applied_total) == (1, "journal", 20)
+    assert "Put it back: without it the same command sends once more what this run has sent." in ended.err
+    assert "Once the journal is back, the same again; nothing goes out twice:\n" in ended.err
+    assert "journal resolve" not in ended.err
+
+
+def test_a_journal_that_was_moved_has_all_that_was_sent_and_goes_on_when_it_is_back(cli, served, command) -> None:
+    journal = command[-1]
+    served.sandbox.faults = Faults(lambda count: journal.rename(f"{journal}.1") and None if count == 2 else None)
+    moved = cli(*command, "--json")
+    Path(f"{journal}.1").rename(journal)
+    served.sandbox.faults = None
+    ended = cli(*command, "--json")
+
+    assert (moved.json["accepted"], moved.json["unknown"], ended.json["resumed"]) == (20, 0, 20)
+    assert set(served.sandbox.applied("1").values()) == {1}
+
+
+def test_a_run_that_is_done_says_that_its_journal_is_gone(cli, served, command) -> None:
+    """The same command, from a crontab, would find none and begin anew."""
+    served.sandbox.faults = Faults(lambda count: command[-1].unlink() if count == 4 else None)
+    ended = cli(*command)
+
+    assert (ended.code, served.sandbox.applied_total) == (0, 40)
+    assert "Put it back: " in ended.err
+
+
+def test_a_way_on_names_the_same_journal_whatever_is_in_its_name(cli, served, command, tmp_path) -> None:
+    served.sandbox.faults = Faults.script([None, Fault.QUOTA])
+    command[-1] = tmp_path / "a\tjournal\udce9"
+    ended = cli(*command)
+
+    assert f"""--journal "$(printf %b '{tmp_path}/a\\tjournal\\0351')"\n""" in ended.err

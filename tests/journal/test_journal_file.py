@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from mobiz_async.errors import JournalError
+from mobiz_async.errors import JournalError, JournalLostError
 from mobiz_async.journal import ChunkState, Event, SQLiteJournal
 from mobiz_async.journal.protocol import Intent, Settlement
 from mobiz_async.journal.sqlite import APPLICATION_ID, SCHEMA_VERSION
@@ -560,3 +560,52 @@ async def test_a_forked_child_is_refused_the_journal_that_is_open_in_its_parent(
 
 def test_its_repr_names_the_file_and_nothing_else():
     assert repr(SQLiteJournal("run.journal")) == "SQLiteJournal('run.journal')"
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def replaced(path: Path) -> None:
+    path.with_name("copy").write_bytes(path.read_bytes())
+    path.with_name("copy").replace(path)
+
+
+@pytest.mark.parametrize("spoil", [Path.unlink, replaced, cut])
+async def test_no_intent_is_taken_by_a_file_that_the_next_run_would_not_open(
+    tmp_path: Path, spoil: Callable[[Path], Any]
+) -> None:
+    journal = SQLiteJournal(tmp_path / "journal")
+    await journal.open(IDENTITY)
+    await journal.intend(intent(0, body(0)))
+    spoil(tmp_path / "journal")
+
+    with pytest.raises(JournalLostError, match="it was removed, moved or replaced"):
+        await journal.intend(intent(1, body(1)))
+    with pytest.raises(JournalError, match="failed earlier"):
+        await journal.note_end(4)
+    assert await journal.settle(Settlement(0, 0, "a", Event.ACCEPT, 0.0, 200))  # the file may come back
+    await journal.close()
+
+
+async def test_a_process_that_goes_to_another_directory_has_not_lost_its_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    journal = SQLiteJournal("journal")
+    await journal.open(IDENTITY)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    await journal.intend(intent(0, body(0)))
+    await journal.close()
+
+
+async def test_a_journal_that_gets_no_thread_is_a_journal_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    with pytest.raises(JournalError, match="thread"):
+        await SQLiteJournal(tmp_path / "journal").open(IDENTITY)
