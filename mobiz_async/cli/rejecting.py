@@ -92,6 +92,9 @@ class Rejects:
     def _keep(self) -> None:
         numbered = (self.path.with_name(f"{self.path.name}.{number}") for number in itertools.count(1))
         try:
+            if not self.path.stat().st_size:  # of a run that was killed as it began
+                self.path.unlink()
+                return
             free = next(name for name in numbered if not name.exists())
             self.path.rename(free)
         except FileNotFoundError:

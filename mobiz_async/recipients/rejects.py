@@ -9,6 +9,7 @@ The file holds recipients' data, as a journal does and what is exported from one
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -16,7 +17,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, Self
 
 import msgspec
 
@@ -43,11 +44,13 @@ def is_there_already(path: Path) -> ConfigurationError:
 
 
 def is_file_of_rejects(path: Path) -> bool:
-    """Return whether ``path`` is a regular file that begins as one that ``RejectsWriter`` has written."""
+    """Return whether ``path`` is a regular file that is empty, or begins as one that ``RejectsWriter`` has written."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
         line = file.readline(_FIRST_LINE)
+    if not line:
+        return True  # of one that was killed as it began: there is nothing in it
     if path.suffix.lower() in _JSON_LINES:
         return line.startswith(b'{"%b":' % REJECT_COLUMNS[0].encode())
     return line.startswith(",".join(REJECT_COLUMNS).encode())
@@ -75,30 +78,38 @@ class RejectsWriter:
         self._path = Path(path)
         self._json = self._path.suffix.lower() in _JSON_LINES
         self._fields = list(map(_legible, fields or ()))
+        self._whole = 0
+        """Bytes of the file, up to the end of the last record."""
         self.count = 0
         """Records written so far."""
         try:
             self._file = _create(self._path, "w" if overwrite else "x")
+            if not self._json:
+                self._begin()
         except FileExistsError:
             raise is_there_already(self._path) from None
         except OSError as error:
             raise ConfigurationError(f"{self._path} cannot be written: {error.strerror}") from None
-        if not self._json:
-            self._write_row([*REJECT_COLUMNS, *self._fields])
+
+    def _begin(self) -> None:
+        try:
+            self._append(_row_of([*REJECT_COLUMNS, *self._fields]))
+        except OSError:
+            self.close()  # a file without a header could not be told from anybody else's
+            raise
 
     def write(self, record: Any, *, row: int, reason: str, field: str | None = None) -> None:
         """Write one record; one that is no mapping has its place and its reason only."""
         cells = _cells(record) if isinstance(record, Mapping) else {}
         reason, field = _legible(str(reason)), _legible(field)
-        self.count += 1
         if self._json:
-            line = encode({"_row": row, "_reason": reason, "_field": field, **cells})
-            self._file.write(line.decode() + "\n")
-            self._file.flush()
-            return
-        if not cells.keys() <= set(self._fields):
-            self._widen([name for name in cells if name not in self._fields])
-        self._write_row([row, reason, field or "", *(_cell(cells.get(name)) for name in self._fields)])
+            line = encode({"_row": row, "_reason": reason, "_field": field, **cells}).decode() + "\n"
+        else:
+            if not cells.keys() <= set(self._fields):
+                self._widen([name for name in cells if name not in self._fields])
+            line = _row_of([row, reason, field or "", *(_cell(cells.get(name)) for name in self._fields)])
+        self._append(line)
+        self.count += 1
 
     def write_problem(self, problem: Problem) -> None:
         """Write a record that a check held back."""
@@ -112,28 +123,50 @@ class RejectsWriter:
         for row, record in chunk.records():
             self.write(record, row=row, reason=chunk.outcome.value)
 
-    def _write_row(self, cells: list[Any]) -> None:
-        self._file.write(_row_of(cells))
-        self._file.flush()
+    def _append(self, line: str) -> None:
+        """Write a line as a whole, or not at all: half a record may pass for one, with a text that breaks off."""
+        written = line.encode()
+        rest = memoryview(written)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) or 0 :]
+        except OSError:
+            with contextlib.suppress(OSError):  # where it is no regular file
+                self._file.truncate(self._whole)
+            raise
+        self._whole += len(written)
 
     def _widen(self, names: list[str]) -> None:
         """Give the header more columns, at its end; the rows there are get empty cells."""
-        self._fields += names
-        self._file.close()
+        fields = [*self._fields, *names]
         wider = self._path.with_name(f".{self._path.name}.wider")
-        header = _row_of([*REJECT_COLUMNS, *self._fields])
+        try:
+            self._copy(wider, _row_of([*REJECT_COLUMNS, *fields]), "," * len(names) + _LINE_END)
+        except OSError:
+            with contextlib.suppress(OSError):
+                wider.unlink()
+            raise
+        self._file.close()
+        wider.replace(self._path)
+        self._fields = fields
+        self._file = self._path.open("ab", buffering=0)
+        self._whole = self._path.stat().st_size
+
+    def _copy(self, wider: Path, header: str, line_end: str) -> None:
         # Not by csv.reader, which refuses cells as long as those of a record that was too large.
-        with self._path.open(encoding="utf-8", newline="\n") as narrow, _create(wider, "w") as file:
+        raw = _create(wider, "w")
+        with (
+            self._path.open(encoding="utf-8", newline="\n") as narrow,
+            io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", newline="") as file,
+        ):
             file.write(header)
             in_header, quotes = True, 0
             for line in narrow:
                 quotes += line.count('"')
                 ends = quotes % 2 == 0 and line.endswith(_LINE_END)  # and not within quotes
                 if not in_header:
-                    file.write(line.removesuffix(_LINE_END) + "," * len(names) + _LINE_END if ends else line)
+                    file.write(line.removesuffix(_LINE_END) + line_end if ends else line)
                 in_header = in_header and not ends
-        wider.replace(self._path)
-        self._file = self._path.open("a", encoding="utf-8", newline="")
 
     def close(self) -> None:
         """Close the file, and remove it when nothing was written. Twice is fine."""
@@ -153,12 +186,12 @@ class RejectsWriter:
         self.close()
 
 
-def _create(path: Path, mode: str) -> TextIO:
-    flags = os.O_WRONLY | os.O_CREAT | (os.O_EXCL if mode == "x" else os.O_TRUNC)
+def _create(path: Path, mode: str) -> io.FileIO:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_EXCL if mode == "x" else os.O_TRUNC)
     descriptor = os.open(path, flags, 0o600)
     if path.is_file():  # a file that was there keeps its old mode otherwise; and a device must keep it
         path.chmod(0o600)
-    return os.fdopen(descriptor, "w", encoding="utf-8", newline="")
+    return io.FileIO(descriptor, "ab")
 
 
 def _row_of(cells: Iterable[Any]) -> str:

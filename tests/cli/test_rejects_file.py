@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import resource
 import stat
@@ -222,10 +223,10 @@ def test_a_command_that_cannot_go_on_leaves_it_alone(cli, served, command, tmp_p
 
 
 @contextlib.contextmanager
-def small_disk() -> Iterator[None]:
-    """No file of this process may be larger than 2,000 bytes."""
+def small_disk(size: int = 2000) -> Iterator[None]:
+    """No file of this process may be larger than ``size`` bytes."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
     try:
         yield
     finally:
@@ -244,6 +245,57 @@ def test_a_full_disk_stops_the_run_and_the_report_is_told(cli, served, file, tmp
     assert (ended.code, ended.json["accepted"]) == (1, served.sandbox.applied_total)
     assert "rejects.csv cannot be written (File too large): it is not complete" in ended.err
     assert "File too large" in ended.json["error"]
+
+
+def test_a_disk_without_room_for_the_header_sends_nothing_and_leaves_nothing_in_the_way(
+    cli, served, file, tmp_path
+) -> None:
+    words = ["--list", 1, "--region", "ZA", "--rejects", tmp_path / "rejects.csv"]
+    path = file("Number,Name", "12,x", "27821234567,x")
+    with small_disk(5):
+        full = cli("send", path, *words)
+    left = (tmp_path / "rejects.csv").exists(), served.sandbox.requests
+    ended = cli("send", path, *words)
+
+    assert (full.code, left) == (2, (False, ()))
+    assert (ended.code, served.sandbox.applied_total) == (1, 1)
+
+
+def test_an_empty_one_of_a_run_that_was_killed_as_it_began_is_not_in_the_way(cli, served, command, tmp_path) -> None:
+    cli(*command)
+    (tmp_path / "rejects.csv").write_bytes(b"")
+    ended = cli(*command)
+
+    assert (ended.code, "12" in (tmp_path / "rejects.csv").read_text()) == (1, True)
+    assert not (tmp_path / "rejects.csv.1").exists()
+
+
+def test_on_a_full_disk_it_ends_with_a_whole_record(cli, served, file, tmp_path) -> None:
+    """Half of one may pass for a record, and what is left of its text would go out."""
+    words = ["--list", 1, "--region", "ZA", "--rejects", tmp_path / "rejects.csv", "--json"]
+    path = file(*FILLING)
+    with small_disk():
+        ended = cli("send", path, *words)
+    rows = (tmp_path / "rejects.csv").read_bytes().splitlines(keepends=True)
+
+    assert {row[-2:] for row in rows} == {b"\r\n"}
+    assert (ended.json["records_in_rejects"], [len(row) > 900 for row in rows[1:]]) == (2, [True, True])
+
+
+def test_a_disk_without_room_for_more_columns_leaves_what_was_there(cli, served, tmp_path) -> None:
+    path, rejects = tmp_path / "spring.jsonl", tmp_path / "rejects.csv"
+    records = "".join(f'{{"Number":"12","Name":"{"x" * 800}"}}\n' for _ in range(4))
+    path.write_text(records)
+    words = ["send", path, "--list", 1, "--region", "ZA", "--rejects", rejects, "--json"]
+    cli(*words)
+    narrow = rejects.read_bytes()
+    rejects.unlink()
+    path.write_text(records + json.dumps({"Number": "13", "Surname": "x"}))
+    with small_disk(len(narrow) + 5):
+        ended = cli(*words)
+
+    assert ("File too large" in ended.json["error"], rejects.read_bytes()) == (True, narrow)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["rejects.csv", "spring.jsonl"]
 
 
 def test_what_a_run_was_stopped_for_is_said_and_not_taken_for_an_interruption(cli, served, file, tmp_path) -> None:
