@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Sequence
 from importlib import metadata
 from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 import click
@@ -45,6 +46,7 @@ Where several apply: interrupted, credentials, unknown, usage, the rest."""
 
 _INTERRUPTED = "interrupted: nothing was on its way"
 """Ctrl-C anywhere but where something is sent, which has words of its own."""
+_NOWHERE = "the working directory is not there any more: names that are not whole lead nowhere"
 
 
 class _Group(click.Group):
@@ -110,9 +112,20 @@ def _carry_out(arguments: dict[str, Any]) -> tuple[int, str | None]:
         _say(f"error: {words}")
         return exit_of_error(error), words
     except Exception as error:  # noqa: BLE001  # a mistake of ours: told without what it was working on
+        if isinstance(error, FileNotFoundError) and _is_nowhere():
+            _say(f"error: {_NOWHERE}")
+            return Exit.USAGE, _NOWHERE
         sys.stderr.write(f"{_unexpected(error)}\n")
         return Exit.INCOMPLETE, f"this is a mistake in mobiz_async ({type(error).__name__})"
     return code if isinstance(code, int) else Exit.OK, None
+
+
+def _is_nowhere() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _unanswered(why: BaseException | None) -> tuple[int, str]:

@@ -9,9 +9,10 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Callable, Coroutine
 from types import FrameType, TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from mobiz_async.bulk import BulkRun
 from mobiz_async.cli.exits import HANGUP, Exit, exit_of_signal
@@ -19,8 +20,6 @@ from mobiz_async.models import Outcome
 from mobiz_async.reports import AttemptEvent
 
 __all__ = ["Interrupted", "Interruption", "interruptible", "obeying_signals"]
-
-T = TypeVar("T")
 
 _SIGNALS = tuple(number for number in (signal.SIGINT, signal.SIGTERM, HANGUP) if number is not None)
 _NOTHING_SENT = "interrupted before anything was sent"
@@ -44,7 +43,8 @@ class Interruption:
     Before ``guard`` was given a run the first signal cancels the task: nothing is under way that would have to be
     finished. Afterwards it stops the run, and cancels the task only when ``grace`` seconds have passed. A second signal
     calls ``leave`` with the exit code; a journal holds every intent by then, and loses nothing. SIGHUP is never the
-    second: the system and the shell send one each when a terminal is closed. Where it is ignored it stays so (nohup).
+    second: the system and the shell send one each when a terminal is closed. One that is ignored stays so, by nohup or
+    by a shell for what it starts in the background.
     """
 
     def __init__(self, grace: float, say: Callable[[str], None], leave: Callable[[int], object] = os._exit) -> None:
@@ -66,6 +66,8 @@ class Interruption:
         self.made: str | None = None
         """What was done before, if anything: somebody has to know of it."""
         self._outcome: Outcome | None = None
+        self.code: int | None = None
+        """What the command ends with, once all is done and told."""
 
     @property
     def words(self) -> str:
@@ -84,7 +86,7 @@ class Interruption:
         for number in _SIGNALS:
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
                 before = signal.getsignal(number)
-                if number == HANGUP and before is signal.SIG_IGN:
+                if before is signal.SIG_IGN:
                     continue
                 loop.add_signal_handler(number, self._signalled, number)
                 self._before[number] = before
@@ -93,12 +95,12 @@ class Interruption:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Give the signals back."""
+        """Give the signals back. Where all is done and told, one that still comes leaves at once, as if it had not."""
         self.over()
         loop = asyncio.get_running_loop()
         for number, before in self._before.items():
             loop.remove_signal_handler(number)
-            signal.signal(number, before)
+            signal.signal(number, before if self.code is None else self._leave_as_ended)
 
     def guard(self, run: BulkRun) -> None:
         """From now on there is something to finish."""
@@ -138,32 +140,45 @@ class Interruption:
         )
         self._timer = asyncio.get_running_loop().call_later(self._grace, self._cancel)
 
+    def _leave_as_ended(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        with contextlib.suppress(RuntimeError):  # in the middle of being flushed
+            sys.stdout.flush()
+            sys.stderr.flush()
+        self._leave(int(self.code or 0))
+
     def _cancel(self) -> None:
         if self._task is not None:
             self._task.cancel()
 
 
 async def interruptible(
-    grace: float, say: Callable[[str], None], work: Callable[[Interruption], Coroutine[Any, Any, T]]
-) -> T:
-    """Do ``work`` under an ``Interruption``; raise ``Interrupted`` where a signal cancelled it."""
+    grace: float, say: Callable[[str], None], work: Callable[[Interruption], Coroutine[Any, Any, int]]
+) -> int:
+    """Do ``work``, which returns an exit code, under an ``Interruption``; raise ``Interrupted`` if that cancels it."""
     with Interruption(grace, say) as interruption:
         try:
-            return await work(interruption)
+            interruption.code = code = await work(interruption)
         except asyncio.CancelledError:
             if interruption.exit is None or not interruption.absorb():
                 raise
             raise Interrupted(interruption.words, interruption.exit) from None
+        return code
 
 
 def obeying_signals(
-    grace: float, say: Callable[[str], None], work: Callable[[Interruption], Coroutine[Any, Any, T]]
-) -> T:
+    grace: float, say: Callable[[str], None], work: Callable[[Interruption], Coroutine[Any, Any, int]]
+) -> int:
     """Do ``work`` under an ``Interruption`` in a loop of its own.
 
     Raises ``Interrupted``, also where signals cannot be handled and Ctrl-C does what it always does.
     """
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
     try:
         return asyncio.run(interruptible(grace, say, work))
     except KeyboardInterrupt:
         raise Interrupted(_WHO_KNOWS, Exit.INTERRUPTED) from None
+    finally:
+        with contextlib.suppress(ValueError, TypeError):  # in another thread, or a handler that is not Python's
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -6,7 +6,9 @@ What comes from elsewhere (a server's words, the name of a file) never commands 
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import sys
 from typing import Any
 
@@ -23,7 +25,9 @@ __all__ = ["Screen", "json_option", "plural", "quiet_option"]
 
 def _console(*, stderr: bool) -> Console:
     # No highlighting: colours say what became of records, and numbers are not decoration.
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    # A width of none at all is no width: rich would leave out every word.
+    width = shutil.get_terminal_size().columns if os.environ.get("COLUMNS") == "0" else None
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=width)
 
 
 @attrs.frozen

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mobiz_async.cli.exits import Exit
-from mobiz_async.cli.interruption import Interrupted, Interruption, interruptible
+from mobiz_async.cli.interruption import Interrupted, Interruption, interruptible, obeying_signals
 from mobiz_async.journal import MemoryJournal, SQLiteJournal
 from mobiz_async.models import Outcome
 from mobiz_async.reports import AttemptEvent
@@ -65,15 +65,17 @@ async def test_a_terminal_that_is_closed_is_never_the_second_signal() -> None:
     assert (*hung_up, left) == (Exit.HUNG_UP, True, [], [129])
 
 
-async def test_under_nohup_a_terminal_that_is_closed_is_ignored() -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_that_whoever_started_it_has_ignored_stays_so(number: int) -> None:
+    """SIGHUP by nohup, Ctrl-C by a shell for what it starts in the background."""
+    before = signal.signal(number, signal.SIG_IGN)
     try:
         with Interruption(60.0, print) as interruption:
-            os.kill(os.getpid(), signal.SIGHUP)
+            os.kill(os.getpid(), number)
             await asyncio.sleep(0)
-            still = signal.getsignal(signal.SIGHUP)
+            still = signal.getsignal(number)
     finally:
-        signal.signal(signal.SIGHUP, before)
+        signal.signal(number, before)
 
     assert (still, interruption.exit) == (signal.SIG_IGN, None)
 
@@ -85,6 +87,25 @@ async def test_a_signal_after_the_run_is_only_remembered() -> None:
         interruption._signalled(signal.SIGINT)
 
     assert (interruption.exit, said, interruption.absorb()) == (Exit.INTERRUPTED, [], False)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_loop_is_closed_changes_nothing_of_what_was_told(monkeypatch, number: int) -> None:
+    """A terminal that is closed sends two: the second may come when the run has ended at the first."""
+    left: list[int] = []
+    monkeypatch.setattr(Interruption.__init__, "__defaults__", (left.append,))
+    before = [signal.getsignal(each) for each in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)]
+
+    async def work(_: Interruption) -> int:
+        loop = asyncio.get_running_loop()
+        close = loop.close
+        monkeypatch.setattr(loop, "close", lambda: (signal.raise_signal(number), close()))
+        return 4
+
+    code = obeying_signals(1.0, print, work)
+
+    assert (code, left) == (4, [4])
+    assert [signal.getsignal(each) for each in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)] == before
 
 
 def an_attempt(outcome: Outcome) -> AttemptEvent:

@@ -157,3 +157,24 @@ def test_results_on_a_terminal_keep_their_colours(capsys) -> None:
 @pytest.mark.parametrize(("count", "expected"), [(0, "0 records"), (1, "1 record"), (1200, "1,200 records")])
 def test_nouns_agree_with_their_number(count: int, expected: str) -> None:
     assert plural(count, "record") == expected
+
+
+@pytest.mark.parametrize("words", [["--journal", "j"], ["--rejects", "r.csv"]])
+def test_a_working_directory_that_is_gone_is_told(cli, served, file, tmp_path, monkeypatch, words: list[str]) -> None:
+    """As where a new release has taken its place."""
+    path = file(count=1)
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    ended = cli("send", path, "--list", 1, *words)
+
+    assert (ended.code, served.sandbox.requests) == (2, ())
+    assert ended.err == "error: the working directory is not there any more: names that are not whole lead nowhere\n"
+
+
+def test_where_a_screen_is_said_to_have_no_width_the_report_is_there_all_the_same(
+    cli, served, file, monkeypatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "0")
+
+    assert "  accepted  2\n" in cli("send", file(count=2), "--list", 1).out

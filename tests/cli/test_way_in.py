@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import textwrap
@@ -47,9 +48,22 @@ def test_ctrl_c_while_it_loads_ends_it_without_a_word(module: str) -> None:
     assert ended(program) == (130, "", "")
 
 
-def test_ctrl_c_when_all_is_done_changes_nothing() -> None:
-    program = """
-        atexit.register(signal.raise_signal, signal.SIGINT)
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGHUP"])
+def test_it_ends_on_a_signal_while_it_loads_as_the_first_process_of_a_container_too(heeded_hangups, number) -> None:
+    """The system ends that one by no signal that it has no handler for."""
+    program = f"""
+        signal.raise_signal = lambda _, really=signal.raise_signal: really(signal.{number})
+        sys.meta_path.insert(0, Interrupted("aiohttp"))
+        sys.exit(mobiz_async_command.main())
+    """
+
+    assert ended(program) == (128 + getattr(signal, number), "", "")
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_when_all_is_done_changes_nothing(heeded_hangups, number: str) -> None:
+    program = f"""
+        atexit.register(signal.raise_signal, signal.{number})
         sys.exit(mobiz_async_command.main())
     """
 
