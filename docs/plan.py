@@ -25,6 +25,7 @@ PLAN: Mapping[str, tuple[str, ...]] = {
         "scrubbing",
         "addresses",
         "upload",
+        "patience",
         "transport",
     ),
     "When a request may go, and whether again": ("limits", "queueing", "pacing", "retrying", "delivery"),

@@ -24,6 +24,7 @@ import aiohttp
 from yarl import URL
 
 from mobiz_async.models import Credentials, Timeouts
+from mobiz_async.patience import Patience
 from mobiz_async.scrubbing import scrubber
 from mobiz_async.upload import OnStage, Upload
 from mobiz_async.verdicts import GAVE_UP_WAITING, Attempt, Failure, Stage
@@ -140,9 +141,8 @@ class AiohttpTransport:
         self._credentials = credentials
         self._base_url = base_url
         self._stall = timeouts.upload_stall
-        self._timeout = aiohttp.ClientTimeout(
-            total=timeouts.total, connect=timeouts.connect, sock_connect=timeouts.connect, sock_read=timeouts.read
-        )
+        self._timeouts = timeouts
+        self._timeout = aiohttp.ClientTimeout(connect=timeouts.connect, sock_connect=timeouts.connect)
         self._expect_continue = expect_continue
         self._proxy = proxy
         self._session = session
@@ -177,9 +177,13 @@ class AiohttpTransport:
         session = self._open_session()
         stage = Stage.QUEUED
 
+        patience = Patience(self._timeouts)
+
         def reached(new: Stage) -> None:
             nonlocal stage
             stage = new
+            if new is Stage.SENT:
+                patience.heard()
             on_stage(new)
 
         reached(Stage.CONNECTING)
@@ -188,17 +192,22 @@ class AiohttpTransport:
         reply: Reply | None = None
         failure: Failure | None = None
         try:
-            async with session.post(
-                self._address(request.path),
-                data=body,
-                timeout=self._timeout,
-                allow_redirects=False,
-                raise_for_status=False,
-                expect100=self._expect_continue,
-                # There is no public way to chain to the session's own.
-                middlewares=(*session._middlewares, partial(self._complete_request, request, body)),  # noqa: SLF001
-            ) as response:
-                reply = await self._read(response, request)
+            async with (
+                patience,
+                session.post(
+                    self._address(request.path),
+                    data=body,
+                    timeout=self._timeout,
+                    allow_redirects=False,
+                    raise_for_status=False,
+                    expect100=self._expect_continue,
+                    middlewares=(
+                        *session._middlewares,  # noqa: SLF001  there is no public way to chain to the session's own
+                        partial(self._complete_request, request, body, patience),
+                    ),
+                ) as response,
+            ):
+                reply = await self._read(response, request, patience)
         except asyncio.CancelledError as error:
             if _is_cancelled():
                 body.stop()
@@ -237,14 +246,16 @@ class AiohttpTransport:
             return Failure.DISCONNECTED
         return Failure.CLOSED if self._closed else Failure.CONNECT
 
-    async def _read(self, response: aiohttp.ClientResponse, asked: Request) -> Reply:
+    async def _read(self, response: aiohttp.ClientResponse, asked: Request, patience: Patience) -> Reply:
         # A reply that is cut is an unknown outcome, so it may be as long as what was asked makes it.
         cap = max(REPLY_CAP, _REPLY_PER_TRIGGER * asked.records) if asked.operation.is_trigger else REPLY_CAP
         headers = {name: response.headers[name] for name in _HEADERS_KEPT if name in response.headers}
         body = bytearray()
+        patience.heard()
         try:
             while part := await response.content.readany():
                 body += part
+                patience.heard()
                 if len(body) > cap:
                     response.close()
                     break
@@ -256,7 +267,12 @@ class AiohttpTransport:
         return Reply(response.status, headers, self._scrub(bytes(body[:cap])))
 
     async def _complete_request(
-        self, asked: Request, body: Upload, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+        self,
+        asked: Request,
+        body: Upload,
+        patience: Patience,
+        request: aiohttp.ClientRequest,
+        handler: aiohttp.ClientHandlerType,
     ) -> aiohttp.ClientResponse:
         """Add the query and the credentials; let nothing out that shows them."""
         request.url = self._url(asked)
@@ -271,7 +287,7 @@ class AiohttpTransport:
             if not self._quotes_us(response):
                 return response
             async with response:
-                reply = await self._read(response, asked)
+                reply = await self._read(response, asked, patience)
         except Exception as error:  # noqa: BLE001  whatever it is, its text may hold the URL
             failure = failure_of(error)
         # Raised outside the except block: "from None" would hide the original but keep it in __context__.

@@ -1,0 +1,84 @@
+"""Silence is counted while this process runs: what came while it stood still is read before an attempt is given up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mobiz_async.models import Timeouts
+from mobiz_async.patience import Patience
+
+
+class StoppedLoop:
+    """A loop whose time passes as a test has it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.alarms: list[tuple[float, Callable[[], None]]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, when: float, ring: Callable[[], None]) -> Any:
+        alarm = (when, ring)
+        self.alarms.append(alarm)
+        return SimpleNamespace(cancel=lambda: self.alarms.remove(alarm) if alarm in self.alarms else None)
+
+    def ring(self, *, late: float = 0.0) -> float:
+        """Let the next alarm ring; return when it was to."""
+        when, ring = self.alarms.pop(0)
+        self.now = when + late
+        ring()
+        return when
+
+
+@pytest.fixture
+def loop(monkeypatch: pytest.MonkeyPatch) -> StoppedLoop:
+    stopped = StoppedLoop()
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: stopped)
+    monkeypatch.setattr(asyncio, "timeout", lambda _: None)
+    return stopped
+
+
+def begun(loop: StoppedLoop, ended: list[float]) -> Patience:
+    """Within its block, and the body is out."""
+    patience = Patience(Timeouts(read=60.0, total=300.0))
+    patience._limit = SimpleNamespace(reschedule=ended.append)  # type: ignore[assignment]
+    patience._due = patience._end = 300.0
+    patience._look_at(300.0)
+    patience.heard()
+    return patience
+
+
+def test_silence_ends_it_in_time(loop: StoppedLoop) -> None:
+    ended: list[float] = []
+    begun(loop, ended)
+
+    assert (loop.ring(), ended, loop.alarms) == (60.0, [60.0], [])
+
+
+def test_where_the_alarm_is_late_it_is_looked_once_more(loop: StoppedLoop) -> None:
+    ended: list[float] = []
+    begun(loop, ended)
+    loop.ring(late=3600.0)
+    first = [*ended]
+
+    assert (first, loop.ring(), ended) == ([], 3675.0, [3675.0])
+
+
+def test_what_is_heard_puts_the_end_off_and_no_further_than_the_whole_time(loop: StoppedLoop) -> None:
+    ended: list[float] = []
+    patience = begun(loop, ended)
+    for moment in range(50, 300, 50):
+        while loop.alarms[0][0] < moment:
+            loop.ring()
+        loop.now = moment
+        patience.heard()
+    while not ended:
+        loop.ring()
+
+    assert ended == [300.0]
