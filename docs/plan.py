@@ -41,6 +41,7 @@ PLAN: Mapping[str, tuple[str, ...]] = {
         "chunk_life",
         "crew",
         "outlet",
+        "callbacks",
         "bulk",
         "batches",
     ),

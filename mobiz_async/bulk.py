@@ -21,6 +21,7 @@ from typing import Any, Protocol, Self
 
 from mobiz_async.attempts import Piece
 from mobiz_async.books import Books
+from mobiz_async.callbacks import Callbacks
 from mobiz_async.cancelling import end, outlast, tell
 from mobiz_async.chunk_life import ChunkLife, RunContext
 from mobiz_async.chunking import Chunk, Chunker
@@ -84,6 +85,7 @@ class BulkRun:
         self._under_way = under_way
         self._clock = deliverer.clock
         self._books = Books(options.failures_kept)
+        self._callbacks = Callbacks(options, partial(self._stop, StopReason.ERROR))
         self._halt = asyncio.Event()
         self._stopped: StopReason | None = None
         self._error: MobizError | None = None
@@ -103,8 +105,6 @@ class BulkRun:
         self._closing_source = False
         self._whole = False
         """Whether the source was read to its end."""
-        self._silent = False
-        """Whether callbacks are called no more, since one raised."""
         self.report: BulkReport | None = None
         """The balanced books, once the run is over."""
 
@@ -114,6 +114,9 @@ class BulkRun:
     @property
     def stats(self) -> Stats:
         """Live counts; ``read`` is ahead of the rest by what is in flight."""
+        return self._live()
+
+    def _live(self) -> Stats:
         stats = self._books.stats
         if self.report is None and self._begun:
             stats.read = self._chunker.read
@@ -131,7 +134,6 @@ class BulkRun:
         # The first reason is the one, but a journal that fails is not passed over because the run was ending anyway.
         if self._stopped is None or (isinstance(error, JournalError) and not isinstance(self._error, _RAISED)):
             self._stopped, self._error = reason, error
-        self._silent = self._silent or reason is StopReason.ERROR
         self._halt.set()
 
     async def __aenter__(self) -> Self:
@@ -242,6 +244,8 @@ class BulkRun:
         for task in tasks:
             if not task.cancelled():
                 task.result()
+        if self._callbacks.error is not None:
+            raise self._callbacks.error
 
     async def _end_reading(self, reader: asyncio.Task[None], *others: asyncio.Task[Any]) -> None:
         if not self._closing_source:  # which is not to be broken off
@@ -267,11 +271,11 @@ class BulkRun:
         elapsed = self._clock.monotonic() - self._started
         self.report = self._books.close(self._chunker.read, elapsed, self._stopped, self._error, whole=self._whole)
         self._outlet.end()
-        self._show_progress()
+        self._callbacks.progress(self._live)
 
     async def _expire(self) -> None:
         if self._options.deadline is not None:
-            await self._clock.sleep(self._options.deadline)
+            await self._clock.sleep(self._started + self._options.deadline - self._clock.monotonic())
             self._stop(StopReason.DEADLINE)
 
     def _context_of_chunks(self) -> RunContext:
@@ -287,7 +291,7 @@ class BulkRun:
             stop=self._stop,
             note=self._note,
             skip=lambda problem: self._hold_back([problem]),
-            hand_over=self._outlet.hand_over,
+            room=self._outlet.room,
             in_flight=self._in_flight,
         )
 
@@ -362,7 +366,7 @@ class BulkRun:
 
     def _look_at(self, done: asyncio.Task[None]) -> None:
         if not done.cancelled() and done.exception() is not None:
-            # It is raised when the run is over: a callback of the caller's, or a mistake of ours.
+            # It is raised when the run is over: a transport's, or a mistake of ours.
             self._stop(StopReason.ERROR)
         limit = self._options.max_failure_rate
         # Only between chunks: of one that is being halved, the bad records are settled first.
@@ -376,8 +380,7 @@ class BulkRun:
             if self._options.on_invalid is OnInvalid.RAISE and problem.reason not in SKIPS:
                 raise problem.error()
             self._books.skip(problem)
-            if self._options.on_skipped is not None and not self._silent:
-                self._options.on_skipped(problem)
+            self._callbacks.skipped(problem)
 
     def _in_flight(self, change: int) -> None:
         self._books.stats.in_flight += change
@@ -386,9 +389,6 @@ class BulkRun:
 
     def _note(self, chunk: ChunkOutcome) -> None:
         self._books.settle(chunk)
+        self._outlet.put(chunk)
         self._books.stats.retries += max(0, chunk.attempts - 1) if not chunk.resumed else 0
-        self._show_progress()
-
-    def _show_progress(self) -> None:
-        if self._options.progress is not None and not self._silent:
-            self._options.progress(self.stats)
+        self._callbacks.progress(self._live)

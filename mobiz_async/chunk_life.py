@@ -28,7 +28,14 @@ import attrs
 from mobiz_async.attempts import Attempts, Piece
 from mobiz_async.chunking import split
 from mobiz_async.delivery import Deliverer, Delivery, Hooks
-from mobiz_async.errors import JournalError, MobizError, OutcomeUnknownError, RejectedError, RequestError
+from mobiz_async.errors import (
+    JournalError,
+    MobizError,
+    NotSentError,
+    OutcomeUnknownError,
+    RejectedError,
+    RequestError,
+)
 from mobiz_async.journal.protocol import ChunkState, Event, Intent, Journal, Part, Settlement
 from mobiz_async.models import OnRejected, OnUnknown, Outcome, StopReason
 from mobiz_async.pacing import Lane
@@ -63,11 +70,12 @@ class RunContext:
     halt: asyncio.Event
     stop: Callable[[StopReason, MobizError | None], None]
     note: Callable[[ChunkOutcome], None]
-    """Counts what is settled; at once, so that it is counted even when the task is cancelled."""
+    """Counts what is settled and gives it to whoever watches the run; at once, so that a task which is cancelled, or
+    fails, does so as well."""
     skip: Callable[[Problem], None]
     """Counts a record that does not go any more."""
-    hand_over: Callable[[ChunkOutcome], Awaitable[None]]
-    """Gives it to whoever watches the run, and waits for them."""
+    room: Callable[[], Awaitable[None]]
+    """Waits for whoever watches the run, where they are behind."""
     in_flight: Callable[[int], None]
     """Told of requests as they begin (+1) and end (-1)."""
     deadline: float | None = None
@@ -125,7 +133,8 @@ class ChunkLife:
         """Settle without a request what an earlier run has sent, or what nobody has."""
         outcome = _OUTCOMES[part.state]
         if outcome is Outcome.NOT_SENT:
-            await self._run.hand_over(self._note(piece, outcome, 0, None, None))
+            self._note(piece, outcome, 0, None, None)
+            await self._run.room()
             return
         error: RequestError | None = None
         if outcome is Outcome.REJECTED:
@@ -140,7 +149,8 @@ class ChunkLife:
             )
             if self._run.on_unknown is OnUnknown.STOP:
                 self._run.stop(StopReason.UNKNOWN, error)
-        await self._run.hand_over(self._note(piece, outcome, part.attempts, part.status, error, resumed=True))
+        self._note(piece, outcome, part.attempts, part.status, error, resumed=True)
+        await self._run.room()
 
     async def _send(self, piece: Piece, *, in_doubt: bool = False) -> None:
         delivery, attempts = await self._deliver(piece, in_doubt=in_doubt)
@@ -221,11 +231,17 @@ class ChunkLife:
         """Settle a piece whose delivery was cancelled, or broken off because the journal failed."""
         if attempts.counted:
             self._run.in_flight(-1)
-        status = attempts.judged.status if attempts.judged is not None else None
-        error = None
+        piece, judged = attempts.piece, attempts.judged
+        status = judged.status if judged is not None else None
+        error: RequestError | None = None
         if attempts.outcome is Outcome.UNKNOWN:
             said = "outcome unknown; the run was ended while it was on its way"
             error = _error(OutcomeUnknownError, said, status=status, attempts=attempts.number)
+        elif attempts.outcome is Outcome.NOT_SENT:
+            said = "not sent (it was broken off before that)"
+            error = _error(NotSentError, said, status=status, attempts=attempts.number)
+        elif attempts.outcome is Outcome.REJECTED and judged is not None:
+            error = judged.error(append_request(self._run.list_id, b"", piece.count), attempts.number)
         self._note(attempts.piece, attempts.outcome, attempts.number, status, error)
         if attempts.id:
             with contextlib.suppress(JournalError):  # also where it was written already, before the run was ended
@@ -251,7 +267,8 @@ class ChunkLife:
             if reason is not None:
                 self._run.stop(reason, error)
         pending = attempts.event is Event.NOT_SENT
-        await self._run.hand_over(self._note(piece, outcome, delivery.attempts, judged.status, error, pending=pending))
+        self._note(piece, outcome, delivery.attempts, judged.status, error, pending=pending)
+        await self._run.room()
 
     def _stop_reason(self, judged: Judged, outcome: Outcome) -> StopReason | None:
         if outcome is Outcome.UNKNOWN and self._run.on_unknown is OnUnknown.STOP:
@@ -290,8 +307,8 @@ class ChunkLife:
         *,
         resumed: bool = False,
         pending: bool = False,
-    ) -> ChunkOutcome:
-        """Have what became of a piece counted; return it."""
+    ) -> None:
+        """Have what became of a piece counted and handed out."""
         self._settled.append((piece.start, piece.start + piece.count))
         made = ChunkOutcome(
             index=piece.index,
@@ -307,7 +324,6 @@ class ChunkLife:
             body=bytes(piece.body) if outcome is not Outcome.ACCEPTED else None,
         )
         self._run.note(made)
-        return made
 
     async def _settle_rest(self) -> None:
         """Settle what this run did not come to, because it was stopped or cancelled on the way."""

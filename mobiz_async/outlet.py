@@ -41,13 +41,15 @@ class Outlet:
             self._room.set()
         return outcome
 
-    async def hand_over(self, chunk: ChunkOutcome) -> None:
-        """Give an outcome to whoever takes them, and wait for room where that is somebody."""
-        if not self._watched:
-            return
-        full = self._outcomes.qsize() >= self._places
-        self._outcomes.put_nowait(attrs.evolve(chunk, body=None) if full and not self._iterated else chunk)
-        if self._iterated and self._outcomes.qsize() >= self._places:
+    def put(self, chunk: ChunkOutcome) -> None:
+        """Give an outcome to whoever takes them."""
+        if self._watched:
+            full = self._outcomes.qsize() >= self._places
+            self._outcomes.put_nowait(attrs.evolve(chunk, body=None) if full and not self._iterated else chunk)
+
+    async def room(self) -> None:
+        """Wait until there is room again, where somebody takes them."""
+        if self._watched and self._iterated and self._outcomes.qsize() >= self._places:
             self._room.clear()
             await self._room.wait()
 

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -19,14 +19,21 @@ from mobiz_async import (
     BulkReport,
     BulkRun,
     ConfigurationError,
+    InvalidPayloadError,
+    MemoryJournal,
     MobizClient,
+    NotSentError,
     OnInvalid,
+    Outcome,
     SourceError,
     Stats,
     StopReason,
 )
+from mobiz_async.journal.protocol import Settlement
 from mobiz_async.recipients.stages import Problem
 from mobiz_async.testing import FakeClock
+from mobiz_async.verdicts import Attempt, Stage
+from mobiz_async.wire import Request
 
 # Stopping
 
@@ -385,3 +392,62 @@ async def test_cancelled_before_a_byte_went_out_nothing_was_sent() -> None:
         await asyncio.wait([task])
 
     assert (task.cancelled(), network.count) == (True, 1)
+
+
+async def test_a_chunk_that_was_broken_off_before_it_went_says_so() -> None:
+    """Here by what its transport waited for, so the run goes on and nothing but the chunk's own error can tell."""
+
+    class Refusing(Network):
+        async def post(self, request: Request, on_stage: Callable[[Stage], None]) -> Attempt:
+            on_stage(Stage.CONNECTING)
+            raise asyncio.CancelledError
+
+    async with client_on(Refusing()) as client:
+        report = await client.send_bulk("1", rows(10))
+
+    assert (counts(report), report.stopped) == ({"not_sent": 10}, None)
+    with pytest.raises(NotSentError, match=r"not sent \(it was broken off before that\)$"):
+        report.raise_for_failures()
+
+
+async def test_a_chunk_that_was_refused_as_the_run_was_cancelled_has_the_error_of_its_refusal() -> None:
+    class Slow(MemoryJournal):
+        async def settle(self, settlement: Settlement) -> bool:
+            sending.cancel()
+            for _ in range(20):  # in which it comes to the worker that waits for this
+                await asyncio.sleep(0)
+            return await super().settle(settlement)
+
+    run = None
+
+    async def send(client: MobizClient) -> None:
+        nonlocal run
+        async with client.bulk("1", rows(10), journal=Slow()) as run:
+            await run.finish()
+
+    async with client_on(Network(lambda request, n: replied(422))) as client:
+        sending = asyncio.create_task(send(client))
+        await asyncio.wait([sending])
+
+    assert sending.cancelled()
+    (refused,) = run.report.failures
+    assert (refused.outcome, type(refused.error)) == (Outcome.REJECTED, InvalidPayloadError)
+
+
+async def test_the_deadline_counts_what_it_takes_to_open_the_journal() -> None:
+    clock = FakeClock(auto=True)
+
+    class Far(MemoryJournal):
+        async def open(self, identity: Mapping[str, str] | None) -> bool:
+            await clock.sleep(50)
+            return await super().open(identity)
+
+    async def answer(request: Request) -> Attempt:
+        await clock.sleep(4)
+        return accepted(request)
+
+    network = Network(lambda request, n: answer(request))
+    async with client_on(network, clock) as client:
+        report = await client.send_bulk("1", rows(100), chunk_size=1, concurrency=1, journal=Far(), deadline=60)
+
+    assert (report.stopped, max(network.times) < 60, report.elapsed) == (StopReason.DEADLINE, True, 62)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from fakes import Gate, Network, accepted, client_on, counts, failed, replied, rows
@@ -296,6 +297,40 @@ async def test_a_journal_that_fails_ends_the_run_and_nothing_goes_out_without_it
     assert report.accepted == 10 * posts
 
 
+@pytest.mark.parametrize(("failing", "posts"), [("intend", 2), ("settle", 3)])
+async def test_who_iterates_is_given_all_that_counts_when_the_journal_fails(failing: str, posts: int) -> None:
+    """Also the chunk that was accepted, and whose outcome the journal did not take."""
+    options: dict[str, Any] = {"chunk_size": 10, "concurrency": 1, "journal": FullDisk(failing, 3)}
+    seen: list[ChunkOutcome] = []
+
+    async def watch(client: MobizClient) -> None:
+        async with client.bulk("1", rows(50), **options) as run:
+            async for chunk in run:
+                seen.append(chunk)  # noqa: PERF401  it raises at its end
+
+    async with client_on(network := Network()) as client:
+        with pytest.raises(JournalError, match="disk is full") as raised:
+            await watch(client)
+
+    report = raised.value.report
+    given = {outcome: sum(chunk.count for chunk in seen if chunk.outcome is outcome) for outcome in Outcome}
+    assert (network.count, given[Outcome.ACCEPTED], given[Outcome.UNKNOWN]) == (posts, report.accepted, report.unknown)
+    assert report.accepted == 10 * posts
+
+
+async def test_who_iterates_is_given_a_chunk_whose_transport_was_cancelled() -> None:
+    """By something that it waited for itself: the run goes on without it."""
+
+    async def cancelled() -> Attempt:
+        raise asyncio.CancelledError
+
+    network = Network(lambda request, n: cancelled() if n == 2 else accepted(request))
+    async with client_on(network) as client, client.bulk("1", rows(30), chunk_size=10, concurrency=1) as run:
+        seen = {chunk.index: chunk.outcome async for chunk in run}
+
+    assert seen == {0: Outcome.ACCEPTED, 1: Outcome.UNKNOWN, 2: Outcome.ACCEPTED}
+
+
 async def test_a_journal_in_use_is_refused() -> None:
     journal = MemoryJournal()
     gate = Gate()
@@ -314,10 +349,12 @@ async def test_whoever_iterates_gets_the_records_however_many_outcomes_wait() ->
     outlet = Outlet(1)
     outlet.iterated()
     chunks = [ChunkOutcome(index, 1, 1, Outcome.REJECTED, body=b"[1]") for index in range(3)]
-    handing = [asyncio.create_task(outlet.hand_over(chunk)) for chunk in chunks]
+    for chunk in chunks:
+        outlet.put(chunk)
+    waiting = [asyncio.create_task(outlet.room()) for _ in chunks]
     await asyncio.sleep(0)
 
     bodies = [(await outlet.take()).body for _ in chunks]
-    await asyncio.gather(*handing)
+    await asyncio.gather(*waiting)
 
     assert bodies == [b"[1]"] * 3
