@@ -14,7 +14,7 @@ from decimal import Decimal
 from io import BytesIO
 from math import isnan
 from numbers import Integral
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from mobiz_async.errors import ConfigurationError, Reason
 from mobiz_async.recipients import phones
 from mobiz_async.recipients.columns import NO_HEADER, looks_like_data, named
 from mobiz_async.recipients.keyed import is_one_record
+from mobiz_async.recipients.schema import Fitted, as_dicts
 from mobiz_async.recipients.sources import Recipients, SourceFileError, open_recipients
 from mobiz_async.recipients.stages import BadRecord, Problem, Stage, Staged, only_good
 
@@ -200,7 +201,7 @@ class _Suppress:
 
     def __call__(self, records: list[Any], rows: Sequence[int]) -> Staged:
         try:
-            column = list(map(self._column_of, records))
+            column = list(map(self._cell_of(records), records))
             if self._normalize is None:
                 "".join(column)  # refuses what is not text yet
             comparable = self._normalized or phones.is_api_column("\n".join(column))
@@ -208,7 +209,13 @@ class _Suppress:
                 return Staged(records, rows, [])
         except (KeyError, TypeError):
             pass  # a field is missing or not text: a closer look
-        return only_good(records, rows, self._diagnose)
+        return only_good(as_dicts(records), rows, self._diagnose)
+
+    def _cell_of(self, records: list[Any]) -> Callable[[Any], Any]:
+        """Return what takes the number out of a record; all are dicts, or fitted to one class."""
+        if records and isinstance(records[0], Fitted):
+            return attrgetter(records[0].__attributes__[self._field])
+        return self._column_of
 
     def _diagnose(self, record: dict[str, Any]) -> tuple[str, Reason] | None:
         value = record.get(self._field)

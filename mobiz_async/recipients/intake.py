@@ -67,8 +67,9 @@ class Intake:
         ``max_bytes`` of a body: a larger record will be refused, and must not be what later ones are duplicates of.
         ``sparing`` may make another stage of that of the suppression list.
         """
-        # Only the definition's check knows what to do with fitted records; they are as good as sent otherwise.
-        fitted = self.region is None and self.suppress is None and self.dedupe is None
+        # Numbers of a region and duplicates are looked at in dicts. A suppression list may be added to a run that goes
+        # on, so with one records are fitted as without: their fields must have the order in which they went then.
+        fitted = self.region is None and self.dedupe is None
         shape = shape_stage(self.number_field, common=self.common, rename=self.rename, fitted=fitted)
         stages: list[Stage] = []
         if self.region is not None:

@@ -261,6 +261,22 @@ async def test_a_list_may_be_added_and_not_be_left_out_again(send) -> None:
     assert (added.accepted, added.requests) == (18, 0)
 
 
+@pytest.mark.parametrize("suppress", [[], [SOURCE[1]]], ids=["nobody", "one"])
+async def test_a_list_may_be_added_to_a_run_whose_records_have_their_fields_in_many_orders(
+    sandbox, mobiz, shelf, suppress
+) -> None:
+    """The order in which they go must not depend on whether there is a list."""
+    source = [{"Number": SOURCE[0], "B": 1, "A": 2}, {"A": 3, "Number": SOURCE[1]}, {"B": 4, "Number": SOURCE[2]}]
+    options = {"chunk_size": 1, "concurrency": 1}
+    sandbox.faults = Faults.script([None, None, Fault.QUOTA])
+    await mobiz.send_bulk("1", source, journal=shelf.journal(), **options)
+
+    report = await mobiz.send_bulk("1", source, journal=shelf.journal(), suppress=suppress, **options)
+
+    assert (report.accepted, report.resumed, report.stopped) == (3, 2, None)
+    assert sandbox.applied("1") == dict.fromkeys(SOURCE[:3], 1)
+
+
 def test_nothing_else_may_be_added_to_a_run() -> None:
     with pytest.raises(JournalError, match=r"different dedupe$"):
         check_identity({"list id": "1"}, {"list id": "1", "dedupe": "x", "suppression": "y"})
