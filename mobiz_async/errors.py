@@ -162,7 +162,9 @@ class SourceError(MobizError):
 class SourceChangedError(MobizError):
     """On resume the source differs from what the journal recorded; ``row`` is the first record that does.
 
-    Nothing was sent at or after that record.
+    This run has sent nothing at or after that record, and its report counts as not sent what the journal does not know
+    again in its place. What an earlier run has settled is in the journal, whatever the report says of it: put the
+    source right before sending any of it.
     """
 
     def __init__(self, row: int) -> None:
