@@ -205,15 +205,15 @@ class Answer:
 
 # What the API says in words may quote a record or a whole URL back; neither may reach an exception.
 _QUOTED = re.compile(r"(?<!\w)(?:'[^']*'|\"[^\"]*\"|`[^`]*`|\u2018[^\u2019]*\u2019|\u201c[^\u201d]*\u201d)(?!\w)")
-_EMAIL = re.compile(r"\S+@\S+")
 # Seven digits or more, whatever a server puts between them to make them readable. A list of figures has ", " there.
 _LONG_NUMBER = re.compile(r"\+?\d(?:(?:[^\w,;]|_)*\d|,\d){6,}")
-_URL = re.compile(r"\S*(?:://|api_key=)\S*", re.IGNORECASE)
+# Addresses and URLs are looked for a word at a time: a pattern that begins with "any number of" takes for ever.
+_WORD = re.compile(r"\S+")
+_OF_URLS = re.compile("://|api_key=", re.IGNORECASE).search
 _UNCLOSED = re.compile(r"(?<!\w)(?:'[^']*|\"[^\"]*|`[^`]*|\u2018[^\u2019]*|\u201c[^\u201d]*)\Z")
-_HIDDEN = ((_URL, "[url]"), (_EMAIL, "[address]"), (_QUOTED, "[quoted]"), (_LONG_NUMBER, "[number]"))
 _MESSAGE_LIMIT = 200
 _LOOKED_AT = 2000
-"""Characters of a text that are searched for what to hide: the time that takes grows with their square."""
+"""Characters of a text that are searched for what to hide: the time that takes may grow with their square."""
 _CODE = re.compile(r"\s*-?[0-9]{1,9}\s*")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -223,19 +223,28 @@ def _words(value: object) -> str | None:
         return None
     if value.isalpha():  # "Accepted": nothing to hide in it
         return value[:_MESSAGE_LIMIT]
-    hidden = legible(value[:_LOOKED_AT])
-    for pattern, stand_in in _HIDDEN:
-        hidden = pattern.sub(stand_in, hidden)
-    if len(value) > _LOOKED_AT:
+    text = legible(value[:_LOOKED_AT])  # which may make it longer
+    hidden = _WORD.sub(_shown_word, text[:_LOOKED_AT])
+    hidden = _LONG_NUMBER.sub("[number]", _QUOTED.sub("[quoted]", hidden))
+    if max(len(value), len(text)) > _LOOKED_AT:
         hidden = _UNCLOSED.sub("[quoted]", hidden)  # its end may lie beyond
     return hidden[:_MESSAGE_LIMIT]
+
+
+def _shown_word(found: re.Match[str]) -> str:
+    if _OF_URLS(found[0]):
+        return "[url]"
+    return "[address]" if "@" in found[0][1:-1] else found[0]
 
 
 def _reference(value: object) -> str | None:
     # It may be a long number, and is there to be quoted; a URL it can only be by a gateway's mistake. Whether it has
     # anything of what was sent, ``unquoted`` sees to.
     text = _text(value)
-    return None if text is None else _URL.sub("[url]", legible(text[:_LOOKED_AT]))[:_MESSAGE_LIMIT]
+    if text is None:
+        return None
+    words = legible(text[:_LOOKED_AT])[:_LOOKED_AT]
+    return _WORD.sub(lambda found: "[url]" if _OF_URLS(found[0]) else found[0], words)[:_MESSAGE_LIMIT]
 
 
 _NATIONAL = 8
