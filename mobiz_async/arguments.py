@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterable, Callable, Iterable, Sequence
@@ -21,6 +22,7 @@ from mobiz_async.recipients.stages import Problem
 from mobiz_async.reports import EventHook
 from mobiz_async.settings import check_callback
 from mobiz_async.unseen import Hidden, hide, unseen
+from mobiz_async.wire import Request, append_request
 
 __all__ = [
     "Records",
@@ -33,6 +35,7 @@ __all__ = [
     "intake_of",
     "key_of",
     "one_record",
+    "only_chunk",
 ]
 
 Records = Iterable[Any] | AsyncIterable[Any]
@@ -145,6 +148,30 @@ def append_chunker(contacts: DataList, rows: Records, number_field: str | None) 
         max_bytes=1 << 40,
         on_problems=_raise_first,
     )
+
+
+async def only_chunk(chunker: Chunker, list_id: str) -> Request | None:
+    """Return the request for all that ``chunker`` reads, None where that is nothing; it must not be more than one.
+
+    What raises finds no chunk in this frame: some show what a line of it names, such as a body.
+    """
+    chunk = request = None
+    try:
+        chunk = await chunker.next()
+        if chunk is not None:
+            request = append_request(list_id, chunk.body, chunk.count)
+            chunk = await chunker.next()
+    except asyncio.CancelledError as error:
+        chunk = request = None
+        raise error.with_traceback(None)  # noqa: B904  it is the same one, without the frames that were reading
+    finally:
+        await chunker.aclose()
+    too_many, chunk = chunk is not None, None
+    if chunker.error is not None:
+        raise chunker.error
+    if too_many:
+        raise ConfigurationError("append takes at most 10,000 records; send_bulk takes any number")
+    return request
 
 
 def _raise_first(problems: list[Problem]) -> None:

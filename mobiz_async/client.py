@@ -23,6 +23,7 @@ from mobiz_async.arguments import (
     intake_of,
     key_of,
     one_record,
+    only_chunk,
 )
 from mobiz_async.batches import TriggerRun, receipt_of
 from mobiz_async.bulk import BulkRun
@@ -53,7 +54,6 @@ from mobiz_async.verdicts import Failure
 from mobiz_async.wire import (
     Request,
     SendTimeFormat,
-    append_request,
     check_trigger_key,
     create_list_request,
     format_send_time,
@@ -329,22 +329,13 @@ class MobizClient:
         with self._lifetime.operation():
             target = unseen(hide(partial(as_list, contacts)))
             chunker = unseen(hide(partial(append_chunker, target, next(held), number_field)))
-            try:
-                chunk = await chunker.next()
-                more = await chunker.next() if chunk is not None else None
-            finally:
-                await chunker.aclose()
-            if chunker.error is not None:
-                raise chunker.error
-            if more is not None:
-                raise ConfigurationError("append takes at most 10,000 records; send_bulk takes any number")
-            if chunk is None:
+            request = await only_chunk(chunker, target.id)
+            if request is None:
                 return AppendReceipt(0)
-            request = append_request(target.id, chunk.body, chunk.count)
             delivery = await self._deliver(request, Lane.BULK)
         answer = delivery.judged.answer
         assert answer is not None
-        return AppendReceipt(chunk.count, answer.message, answer.raw)
+        return AppendReceipt(request.records, answer.message, answer.raw)
 
     # Bulk runs
 

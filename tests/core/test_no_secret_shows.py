@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import logging
 import operator
 import pickle
+import re
 import traceback
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -91,11 +93,18 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def frames_of_ours(error: BaseException) -> str:
-    """A traceback with the locals of our own frames, as error trackers send it."""
+    """A traceback with the locals of our own frames, as error trackers send it, and what a line there says of them.
+
+    Some (stackprinter, loguru, cgitb) read the source of a frame, and show ``chunk.body`` where it stands.
+    """
     shown = traceback.TracebackException.from_exception(error, capture_locals=True)
-    return "\n".join(
-        f"{frame.name}: {frame.line} {frame.locals}" for frame in shown.stack if frame.filename.startswith(OURS)
-    )
+    frames = [f"{frame.name}: {frame.line} {frame.locals}" for frame in shown.stack if frame.filename.startswith(OURS)]
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_filename.startswith(OURS[0]):
+            named = re.findall(r"\b(\w+)\.(\w+)\b", inspect.getsource(frame.f_code))
+            held = ((name, getattr(frame.f_locals.get(name), attribute, None)) for name, attribute in named)
+            frames += [f"{frame.f_code.co_name}: {name}. {value!r}" for name, value in held]
+    return "\n".join(frames)
 
 
 def everything_about(error: BaseException) -> str:
