@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 
 from mobiz_async.errors import ConfigurationError, Reason
 from mobiz_async.recipients.columns import field_sources
+from mobiz_async.recipients.extent import refusal_of_parts, refusal_of_sheet
 from mobiz_async.recipients.files import SourceFileError
 from mobiz_async.recipients.stages import LARGEST_SLICE, BadRecord
 from mobiz_async.recipients.tables import RAW_COLUMN, Table, TableOptions, checked_header, dropped_columns
@@ -39,12 +40,17 @@ def open_excel(name: str, stream: BinaryIO, options: TableOptions) -> Table:
         import python_calamine  # noqa: PLC0415  # an extra
     except ImportError:
         raise ConfigurationError("Excel files need: pip install 'mobiz-async[excel]'") from None
+    if (why := refusal_of_parts(stream)) is not None:
+        raise SourceFileError(name, why)
+    stream.seek(0)
     try:
         workbook = python_calamine.CalamineWorkbook.from_object(stream)
         names = workbook.sheet_names
         sheet = options.sheet if options.sheet is not None else _first_shown(workbook, python_calamine)
         if sheet not in names:
             raise ConfigurationError(f"there is no sheet {sheet!r}; there are: {', '.join(names)}")
+        if (why := refusal_of_sheet(stream, sheet)) is not None:
+            raise SourceFileError(name, why)
         cells = workbook.get_sheet_by_name(sheet).to_python(skip_empty_area=False)
     except (python_calamine.CalamineError, OSError, ValueError, IndexError) as error:
         raise SourceFileError(name, f"it cannot be read as a workbook ({type(error).__name__})") from None

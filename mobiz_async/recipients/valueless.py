@@ -13,17 +13,20 @@ from collections.abc import Iterator
 from typing import IO, BinaryIO
 from xml.etree import ElementTree as ET
 
-__all__ = ["valueless_cells"]
+__all__ = ["path_of_sheet", "valueless_cells"]
 
 _BLOCK = 1 << 20
+_LONGEST_CELL = 1 << 24
 _MOST_DIRECTORY = 1 << 24
 """Bytes that the list of a workbook's sheets may have."""
 _ROOT = re.compile(rb"<(\w+:)?worksheet\b").search
 # Each begins with what is rare in a sheet, and the beginning of the cell is looked for from there.
-_FORMULA = rb"<%(p)bf\b(?:[^>]*/>|[^>]*>[^<]*</%(p)bf>)"
-_ERROR = rb"t=[\"']e[\"'][^>]*>\s*(?:" + _FORMULA + rb")?\s*(?:<%(p)bv>([^<]*)<)?"
-_UNSET = rb"(?:<%(p)bv\s*/>|<%(p)bv>\s*</%(p)bv>)?\s*</%(p)bc>"
-_PATTERNS = (_ERROR, rb"</%(p)bf>()\s*" + _UNSET, rb"<%(p)bf\b[^>]*/>()\s*" + _UNSET)
+# Nothing in them is looked through twice: a sheet may have a million blanks, or tags that do not end.
+_TAG = rb"[^<>]{0,250}"
+_FORMULA = rb"<%(p)bf\b(?:" + _TAG + rb"/>|" + _TAG + rb">[^<]*</%(p)bf>)"
+_ERROR = rb"t=[\"']e[\"']" + _TAG + rb">\s*+(?:" + _FORMULA + rb")?\s*+(?:<%(p)bv>([^<]*)<)?"
+_UNSET = rb"(?:<%(p)bv\s*+/>|<%(p)bv>\s*+</%(p)bv>)?\s*+</%(p)bc>"
+_PATTERNS = (_ERROR, rb"</%(p)bf>()\s*+" + _UNSET, rb"<%(p)bf\b" + _TAG + rb"/>()\s*+" + _UNSET)
 """What a cell with an error has, and one with a formula that has no result; the group is what it shows."""
 _TYPE = re.compile(rb"\bt=[\"'](\w+)").search
 _REFERENCE = re.compile(rb"\br=[\"']([A-Z]+)([0-9]+)[\"']").search
@@ -38,13 +41,13 @@ def valueless_cells(stream: BinaryIO, sheet: str) -> dict[tuple[int, int], str] 
     None where that cannot be told: in another kind of workbook.
     """
     try:
-        with zipfile.ZipFile(stream) as workbook, workbook.open(_path_of(workbook, sheet)) as part:
+        with zipfile.ZipFile(stream) as workbook, workbook.open(path_of_sheet(workbook, sheet)) as part:
             return dict(_found(part))
     except (zipfile.BadZipFile, zlib.error, ET.ParseError, KeyError, NotImplementedError, EOFError):
         return None
 
 
-def _path_of(workbook: zipfile.ZipFile, sheet: str) -> str:
+def path_of_sheet(workbook: zipfile.ZipFile, sheet: str) -> str:
     """Return where in the archive a sheet is; KeyError where that is not said."""
     ids = {}
     for element in _directory(workbook, _WORKBOOK).iter():
@@ -69,7 +72,7 @@ def _found(part: IO[bytes]) -> Iterator[tuple[tuple[int, int], str]]:
     while text:
         block = part.read(_BLOCK) if end not in text else b""
         # Whole cells alone: up to where the last of them begins.
-        cut = max(text.rfind(start), 0) if block else len(text)
+        cut = max(text.rfind(start), 0) if block and len(text) < _LONGEST_CELL else len(text)
         whole, text = text[:cut], text[cut:] + block
         for pattern in patterns:
             for found in pattern.finditer(whole):

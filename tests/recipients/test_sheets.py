@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+import time
 import zipfile
 
 import openpyxl
@@ -10,6 +11,7 @@ from source_files import read
 
 from mobiz_async.errors import Reason
 from mobiz_async.recipients.dedupe import load_suppression
+from mobiz_async.recipients.extent import refusal_of_sheet
 from mobiz_async.recipients.rejects import RejectsWriter
 from mobiz_async.recipients.shape import shape_stage
 from mobiz_async.recipients.sources import SourceFileError, open_recipients
@@ -247,3 +249,71 @@ def test_a_sheet_is_found_by_its_name(sheet):
     with sheet([["Number"], ["error: #N/A"]], edit=edit).open("rb") as stream:
         assert valueless_cells(stream, "B & <C>") == {(0, 0): ""}
         assert valueless_cells(stream, "Sheet") == {(1, 0): "#N/A"}
+
+
+# -- sheets that would take all memory ---------------------------------------------------------------------------------
+
+LAST = '<c r="XFD1048576" t="inlineStr"><is><t>x</t></is></c>'
+FAR_OUT = {
+    "in the last corner": f'<row r="1048576">{LAST}</row>',
+    "in single quotes": f'<row r="1048576">{LAST}</row>'.replace('"', "'"),
+    "of another prefix": f'<row r="1048576">{LAST}</row>'.replace("<c ", '<x:c xmlns:x="x" ').replace("</c>", "</x:c>"),
+    "in small letters": f'<row r="1048576">{LAST}</row>'.replace("XFD", "xfd"),
+    "another attribute first": f'<row r="1048576">{LAST}</row>'.replace("<c ", '<c s="1" '),
+    "below the last row of Excel": '<row r="4294967295"><c r="A4294967295"><v>1</v></c></row>',
+    "beyond the last column of Excel": '<row r="3"><c r="XFE3"><v>1</v></c></row>',
+    "that does not say where it stands": '<row r="1048576">' + "<c/>" * 100 + "<c><v>1</v></c></row>",
+    "of many columns and many rows": '<row r="900000"><c r="AZ900000"><v>1</v></c></row>',
+}
+
+
+@pytest.mark.parametrize("case", FAR_OUT)
+def test_a_sheet_with_a_cell_far_out_is_refused_before_anything_makes_room_for_it(case, sheet):
+    """The library that reads workbooks ends the process, where there is no memory for the rectangle."""
+    path = rewritten(sheet([["Number"], ["0821234567"]]), b"</sheetData>", f"{FAR_OUT[case]}</sheetData>".encode())
+    with pytest.raises(SourceFileError, match=r"more than 33,554,432 cells"):
+        read(path)
+
+
+@pytest.mark.parametrize("at", [(1, 1), (999_999, 1), (1_048_575, 3), (99_998, 300), (3, 16_383)])
+def test_a_table_may_stand_anywhere_that_excel_has(at, sheet):
+    rows = [["Number", "Message"], ["0821234567", "Hi"]]
+    with sheet(rows, at).open("rb") as stream:
+        assert refusal_of_sheet(stream, "Sheet") is None
+
+
+def test_so_may_one_whose_cells_do_not_say_where_they_stand(sheet):
+    path = rewritten(sheet([["Number", "Message"], ["0821234567", "Hi"]]), rb'(<(?:row|c)) r="\w+"', rb"\1")
+    assert read(path) == [{"Number": "0821234567", "Message": "Hi"}]
+
+
+@pytest.mark.parametrize("true", [True, False])
+def test_a_part_that_would_be_too_large_is_refused_whatever_the_archive_says(true, sheet, monkeypatch):
+    monkeypatch.setattr("mobiz_async.recipients.extent.MOST_BYTES", 1 << 20)
+    path = sheet([["Number"], ["0821234567"]])
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as book:
+        book.writestr("xl/large.xml", b" " * (1 << 21))
+    if not true:
+        content = path.read_bytes()
+        path.write_bytes(content.replace((1 << 21).to_bytes(4, "little"), (1 << 10).to_bytes(4, "little")))
+    with pytest.raises(SourceFileError, match="a part of more than 1,048,576 bytes"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "<f>1</f>" + " " * (1 << 20) + "<v>1</v>",
+        "<f>1</f><v>" + " " * (1 << 20) + "x</v>",
+        '<is><t>t="e"' + "t='e'" * (1 << 16) + "</t></is>",
+    ],
+    ids=lambda text: text[:12],
+)
+def test_a_cell_is_looked_through_once(content, sheet):
+    path = rewritten(
+        sheet([["Number"], ["0821234567"]]), b"</sheetData>", b"<row><c>%b</c></row></sheetData>" % content.encode()
+    )
+    began = time.perf_counter()
+    with path.open("rb") as stream:
+        assert valueless_cells(stream, "Sheet") == {}
+    assert time.perf_counter() - began < 2.0  # it took hours
