@@ -14,6 +14,7 @@ import csv
 import io
 import json
 import os
+import stat
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -153,8 +154,9 @@ class RejectsWriter:
         self._whole = self._path.stat().st_size
 
     def _copy(self, wider: Path, header: str, line_end: str) -> None:
+        wider.unlink(missing_ok=True)  # what a killed program left, or a link that somebody has laid there
         # Not by csv.reader, which refuses cells as long as those of a record that was too large.
-        raw = _create(wider, "w")
+        raw = _create(wider, "x")
         with (
             self._path.open(encoding="utf-8", newline="\n") as narrow,
             io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", newline="") as file,
@@ -189,8 +191,8 @@ class RejectsWriter:
 def _create(path: Path, mode: str) -> io.FileIO:
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_EXCL if mode == "x" else os.O_TRUNC)
     descriptor = os.open(path, flags, 0o600)
-    if path.is_file():  # a file that was there keeps its old mode otherwise; and a device must keep it
-        path.chmod(0o600)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):  # a file that was there keeps its old mode otherwise
+        os.chmod(descriptor if os.chmod in os.supports_fd else path, 0o600)  # noqa: PTH101  a path may lead elsewhere now
     return io.FileIO(descriptor, "ab")
 
 

@@ -5,6 +5,7 @@ import enum
 import functools
 import io
 import json
+import os
 import stat
 from datetime import date
 from decimal import Decimal
@@ -234,3 +235,22 @@ def cells_of(text):
         return list(csv.reader(io.StringIO(text, newline="")))
     finally:
         csv.field_size_limit(limit)
+
+
+@pytest.mark.parametrize("laid", ["a link", "a file that is open"])
+def test_a_header_gets_wider_in_a_file_of_its_own_whatever_lies_there(laid, tmp_path):
+    theirs, there = tmp_path / "theirs", tmp_path / ".rejects.csv.wider"
+    theirs.write_text("mine")
+    if laid == "a link":
+        there.symlink_to(theirs)
+    else:
+        os.link(theirs, there)
+    with RejectsWriter(tmp_path / "rejects.csv", ["Number"]) as rejects:
+        rejects.write({"Number": "0821234567"}, row=1, reason="x")
+        rejects.write({"Number": "0831234567", "Message": "Hi"}, row=2, reason="x")
+
+    assert theirs.read_text() == "mine"
+    assert not there.exists()
+    assert stat.S_IMODE((tmp_path / "rejects.csv").lstat().st_mode) == 0o600
+    rows = csv.DictReader(io.StringIO((tmp_path / "rejects.csv").read_text()))
+    assert [row["Message"] for row in rows] == ["", "Hi"]
