@@ -11,7 +11,7 @@ from typing import Any
 
 from mobiz_async.errors import ConfigurationError, Reason
 from mobiz_async.recipients.columns import build_from_rows, field_sources
-from mobiz_async.recipients.files import BLOCK, BrokenFile, SourceFileError, not_utf8
+from mobiz_async.recipients.files import BLOCK, MAX_LINE, BrokenFile, SourceFileError, not_utf8
 from mobiz_async.recipients.phones import RUINED
 from mobiz_async.recipients.stages import LARGEST_SLICE, BadRecord
 from mobiz_async.recipients.tables import (
@@ -31,6 +31,8 @@ DELIMITERS = ",;\t|"
 _SEPARATOR_LINE = re.compile(rb"sep=([\x01-\x09\x20-\x7e])(?:\r\n?|\n)", re.IGNORECASE)
 """What Excel writes before the header where the list separator is not the comma."""
 _SNIFFED_ROWS = 20
+_MOST_AT_ONCE = 1 << 26
+"""Bytes of rows that are parsed together: twice those of a slice of rows with one cell each as long as it may be."""
 _LINE_END = re.compile(r"\r\n?|\n")
 
 
@@ -165,6 +167,8 @@ class _Reader:
         """The lines that the parser has been given, from those of this slice on."""
         self._lines_before = 0
         """How many it was given before them."""
+        self._read_now: list[list[str]] = []
+        """The rows of this slice, as far as they were parsed."""
         self._raw_at = raw_column(header)
         self._suspicious = self._raw_at is not None
         """Whether each row is to be looked at, for a NUL or for what a file of rejects says of it."""
@@ -198,11 +202,15 @@ class _Reader:
     def _parsed(self, blocks: Iterator[bytes]) -> Iterator[list[Any]]:
         lines = map(bytes.decode, chain.from_iterable(self._suspected_lines(blocks)))
         reader = csv.reader(lines, delimiter=self._delimiter, strict=True)
+        count = 1
         while True:
             before = self._row
-            yield from self._read(islice(reader, LARGEST_SLICE), reader)
+            yield from self._read(islice(reader, count), reader)
             if self._row == before and reader.line_num == self._lines_before:
                 return
+            # Rows may be long; how many are taken at once goes by those before.
+            long = sum(map(len, self._lines)) > MAX_LINE
+            count = max(count // 2, 1) if long else min(count * 2, LARGEST_SLICE)
             del self._lines[: reader.line_num - self._lines_before]
             self._lines_before = reader.line_num
 
@@ -211,7 +219,7 @@ class _Reader:
 
         ``reader`` is the parser that they come from.
         """
-        read: list[list[str]] = []
+        read = self._read_now = []
         fault: BrokenFile | None = None
         raw: str | None = None
         try:
@@ -238,8 +246,20 @@ class _Reader:
         return b"".join(self._lines[taken : last - self._lines_before]).decode().rstrip("\r\n")
 
     def _suspected_lines(self, blocks: Iterator[bytes]) -> Iterator[list[bytes]]:
+        seen = (-1, 0)
+        of_row = of_slice = 0
         for block in blocks:
             self._suspect(block)
+            now = (self._lines_before, len(self._read_now))
+            of_slice = of_slice if now[0] == seen[0] else 0
+            of_row = of_row if now == seen else 0
+            seen = now
+            if of_row > MAX_LINE:
+                raise BrokenFile(f"a row is longer than {MAX_LINE:,} bytes; is a quote never closed?")
+            if of_slice > _MOST_AT_ONCE:
+                raise BrokenFile(f"{len(self._read_now) + 1:,} rows are longer than {_MOST_AT_ONCE:,} bytes")
+            of_row += len(block)
+            of_slice += len(block)
             lines = block.splitlines(keepends=True)
             self._lines += lines
             yield lines

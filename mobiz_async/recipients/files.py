@@ -39,6 +39,12 @@ BLOCK = 1 << 16
 MAX_LINE = 1 << 20
 """Bytes in one line, at most: what stands between an unbroken file of 100 MB and our memory."""
 
+MAX_BLANK = 1 << 22
+"""Bytes of blank lines, one after the other: no record comes of them, and nobody has a turn until one does."""
+
+_FED = 1 << 10
+"""Bytes that zstd is given at once, of which it may make 32 MB; it cannot be told to stop."""
+
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _LEAST_LOOKED_AT = 8
@@ -205,20 +211,31 @@ def _zstd_chunks(read: Read, zstandard: Any) -> Iterator[bytes]:
     # Frame by frame and by hand: the library's own file object takes the end of a truncated file for its end.
     frame = None
     while packed := read(BLOCK >> 2):
+        made: list[bytes] = []
         while packed:
             if frame is None:
                 frame = zstandard.ZstdDecompressor().decompressobj()
+            fed, packed = packed[:_FED], packed[_FED:]
             try:
-                block = frame.decompress(packed)
+                made.append(frame.decompress(fed))
             except zstandard.ZstdError:
                 raise BrokenFile("the compressed data is damaged") from None
-            packed = frame.unused_data if frame.eof else b""
             if frame.eof:
+                packed = frame.unused_data + packed
                 frame = None
-            if block:
-                yield block
+            if len(made[-1]) >= BLOCK:
+                yield from _in_blocks(made)
+        yield from _in_blocks(made)
     if frame is not None:
         raise BrokenFile("the compressed file ends early")
+
+
+def _in_blocks(made: list[bytes]) -> Iterator[bytes]:
+    """Yield what was made, none of it larger than a block, and forget it."""
+    whole = b"".join(made)
+    made.clear()
+    for start in range(0, len(whole), BLOCK):
+        yield whole[start : start + BLOCK]
 
 
 def _guarded(read: Read, wanted: int) -> bytes:
@@ -289,6 +306,7 @@ Recode = Callable[[bytes], tuple[bytes, BrokenFile | None]]
 
 def _blocks(file: BinaryFile, recode: Recode, mark: int) -> Iterator[bytes]:
     carry = b""
+    blank = 0
     fault: BrokenFile | None = None
     at_end = False
     while not at_end and fault is None:
@@ -301,6 +319,9 @@ def _blocks(file: BinaryFile, recode: Recode, mark: int) -> Iterator[bytes]:
             block, mark = block[mark:], max(mark - len(block), 0)
             if block or at_end:
                 block, fault = recode(block)
+            blank = blank + len(block) if block.isspace() else 0
+            if blank > MAX_BLANK:
+                fault = BrokenFile(f"there are more than {MAX_BLANK:,} bytes of blank lines")
             carry += block
         cut = carry.rfind(b"\n") + 1 or carry.rfind(b"\r", 0, -1) + 1
         if at_end and fault is None:

@@ -81,13 +81,13 @@ def checked_header(name: str, header: Sequence[str]) -> tuple[str, ...]:
     columns = tuple(column.strip() for column in header)
     data = looks_like_data(columns)
     hint = f"; {NO_HEADER}: give it one, or name its columns (header)" if data else ""
+    places: dict[str, int] = {}
     for place, column in enumerate(columns, start=1):
         if not column:
             raise SourceFileError(name, f"its header has no name for column {place}{hint}")
-        if column in columns[: place - 1]:
+        if (first := places.setdefault(column, place)) != place:
             if nameable(column) and not data:
                 raise SourceFileError(name, f"its header names column {column!r} twice")
-            first = columns.index(column) + 1
             raise SourceFileError(name, f"its header names columns {first} and {place} alike{hint}")
     return columns
 
