@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, TypeVar
 
 import click
+import msgspec
 from rich.table import Table
 from rich.text import Text
 
@@ -16,6 +18,7 @@ from mobiz_async.cli.interruption import Interruption, obeying_signals
 from mobiz_async.cli.screen import Screen, json_option, quiet_option
 from mobiz_async.cli.streams import delivered
 from mobiz_async.client import MobizClient
+from mobiz_async.errors import ConfigurationError
 from mobiz_async.legible import legible
 from mobiz_async.models import DataList
 from mobiz_async.reports import TriggerReceipt
@@ -27,9 +30,24 @@ T = TypeVar("T")
 _MESSAGE_IN_DOUBT = "the message may have been sent"
 
 # "\b" tells click not to wrap the paragraph.
-_TRIGGER_EXAMPLE = "\b\nExample:\n  mobiz trigger 5f1c A=27821234567 B=Thandi"
+_TRIGGER_EXAMPLE = "\b\nExamples:\n  mobiz trigger 5f1c A=27821234567 B=Thandi\n  mobiz trigger 5f1c - <message.json"
 _SCHEDULE_EXAMPLE = "\b\nExample:\n  mobiz schedule 5f1c --at 2026-12-01T08:00+02:00 A=27821234567 B=Thandi"
 _CREATE_LIST_EXAMPLE = "\b\nExample:\n  mobiz create-list Spring Number=msisdn Message=text"
+
+
+_LARGEST = 1 << 20
+"""Bytes of a message on standard input."""
+
+
+def _record(fields: tuple[str, ...]) -> dict[str, Any]:
+    """Return the message: of the arguments, which every user of a machine can read, or of standard input."""
+    if fields != ("-",):
+        return dict(assignments(fields))
+    try:
+        return msgspec.json.decode(sys.stdin.buffer.read(_LARGEST), type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        pass  # what it says may hold what was read
+    raise ConfigurationError('standard input is to hold one JSON object, such as {"A": "27821234567", "B": "Thandi"}')
 
 
 def _ask(
@@ -90,9 +108,10 @@ def _show_receipt(screen: Screen, receipt: TriggerReceipt) -> int:
 def trigger(trigger_key: str, fields: tuple[str, ...], *, as_json: bool, quiet: bool) -> int:
     """Send one message now, through the engagement that has this trigger KEY.
 
-    The columns are named by letters, as the engagement names them; A is the mobile number.
+    The columns are named by letters, as the engagement names them; A is the mobile number. All users of a machine can
+    read a command line: with - in place of the fields, a JSON object of them is read from standard input.
     """
-    record = assignments(fields)
+    record = _record(fields)
     screen = Screen(quiet, as_json)
     return _ask(
         screen,
@@ -119,7 +138,7 @@ def schedule(
     trigger_key: str, fields: tuple[str, ...], *, at: datetime, send_time_format: Any, as_json: bool, quiet: bool
 ) -> int:
     """Send one message at a time to come; otherwise as `mobiz trigger`."""
-    record = assignments(fields)
+    record = _record(fields)
     screen = Screen(quiet, as_json)
     return _ask(
         screen,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 import pytest
 
 from mobiz_async.sandbox import Fault, Faults
@@ -96,3 +99,32 @@ def test_fields_that_cannot_be_read_are_not_repeated(cli, served, words: list[st
 
     assert (ended.code, served.sandbox.requests) == (2, ())
     assert "27821234567" not in ended.err
+
+
+@pytest.fixture
+def typed(monkeypatch):
+    """A function that puts something on standard input."""
+
+    def put(content):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
+
+    return put
+
+
+@pytest.mark.parametrize("command", [["trigger"], ["schedule", "--at", "2099-01-01T08:00+02:00"]])
+def test_a_message_may_come_from_standard_input_as_arguments_are_for_all_to_see(cli, served, typed, command):
+    typed(b'{"A": "27821234567", "B": "Th\xc3\xa4ndi"}\n')
+    ended = cli(*command, "sandbox-trigger", "-")
+
+    assert ended.code == 0, ended.err
+    assert [record for _, record in served.sandbox.latest] == [{"A": "27821234567", "B": "Thändi"}]
+
+
+@pytest.mark.parametrize("content", [b"", b"A=27821234567", b'["27821234567"]', b'{"A":"27821234567"', b'{"A":"\xff"}'])
+def test_what_is_no_object_there_is_refused_without_a_word_of_it(cli, served, typed, content):
+    typed(content)
+    ended = cli("trigger", "sandbox-trigger", "-")
+
+    assert (ended.code, served.sandbox.requests) == (2, ())
+    assert ended.err.startswith("error: standard input is to hold one JSON object")
+    assert ended.err.count("2782123") == 1  # in the example
