@@ -61,6 +61,9 @@ _COLUMNS = (
     "body IS NOT NULL"
 )
 _BATCH = 200
+_OF_SIZE = ("page_size", "page_count", "freelist_count")
+_COPIED_IN_MEMORY = 1 << 26
+"""Bytes of what is left when a run ends, mostly of bodies: half a million short records that were not accepted."""
 
 
 def _part(row: tuple[Any, ...]) -> Part:
@@ -251,7 +254,9 @@ def _connect(
         elif not path.stat().st_size:
             raise JournalError(f"{path} is empty: it is no journal")
         claim(path)
-        connection = sqlite3.connect(path, timeout=0, isolation_level=None)
+        connection = sqlite3.connect(
+            path.absolute(), timeout=0, isolation_level=None
+        )  # ":memory:" is a file's name too
     except (OSError, sqlite3.Error) as error:
         raise JournalError(f"the journal {path} cannot be opened: {type(error).__name__}") from None
     try:
@@ -318,10 +323,14 @@ def _compact(db: sqlite3.Connection) -> None:
     """Give the space of dropped bodies back, and with it what they held, if anything was written.
 
     Whether there is any cannot be asked: what is left of small bodies lies within pages that are in use. The bodies
-    that are still needed are copied for it, once a run.
+    that are still needed are copied for it, once a run: in memory, as a file of SQLite's would be somewhere else that
+    nobody asked for, such as /var/tmp; unless they are too many for that.
     """
-    if db.total_changes:
-        db.execute("VACUUM")
+    if not db.total_changes:
+        return
+    size, pages, free = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in _OF_SIZE)
+    db.execute(f"PRAGMA temp_store = {'MEMORY' if size * (pages - free) <= _COPIED_IN_MEMORY else 'FILE'}")
+    db.execute("VACUUM")
 
 
 def _prepare(connection: sqlite3.Connection, identity: Mapping[str, str] | None) -> bool:

@@ -20,7 +20,7 @@ import pytest
 from mobiz_async.errors import JournalError, JournalLostError
 from mobiz_async.journal import ChunkState, Event, SQLiteJournal
 from mobiz_async.journal.protocol import Intent, Settlement
-from mobiz_async.journal.sqlite import APPLICATION_ID, SCHEMA_VERSION
+from mobiz_async.journal.sqlite import APPLICATION_ID, SCHEMA_VERSION, _compact
 
 IDENTITY = {"list id": "1"}
 OPEN_AND_SAY = """
@@ -180,6 +180,32 @@ async def test_a_run_that_leaves_something_over_leaves_nothing_of_what_was_accep
 
     left = [index for index in range(len(events)) if b"2782%07d" % (index * 1000) in held]
     assert left == [1]
+
+
+@pytest.mark.parametrize(("most", "store"), [(1 << 26, 2), (1, 1)])
+async def test_what_is_left_is_copied_in_memory_and_not_through_a_file_elsewhere(tmp_path, monkeypatch, most, store):
+    """SQLite's own number for it: 1 is a file, in /var/tmp or so, and 2 is memory."""
+    monkeypatch.setattr("mobiz_async.journal.sqlite._COPIED_IN_MEMORY", most)
+    compacted = []
+
+    def look(db):
+        _compact(db)
+        compacted.append(db.execute("PRAGMA temp_store").fetchone()[0])
+
+    monkeypatch.setattr("mobiz_async.journal.sqlite._compact", look)
+    await run_once(tmp_path / "run.journal", [Event.LOSE])
+
+    assert compacted == [store]
+
+
+async def test_a_file_may_have_the_name_that_sqlite_has_for_none(tmp_path, monkeypatch):
+    """What is kept in memory alone would be sent again after a crash."""
+    monkeypatch.chdir(tmp_path)
+    await run_once(Path(":memory:"), [Event.ACCEPT])
+
+    journal = SQLiteJournal(":memory:")
+    assert await journal.open(None)
+    await journal.close()
 
 
 async def test_looking_into_it_does_not_write_it_anew(tmp_path):
