@@ -361,6 +361,7 @@ def _prepare(connection: sqlite3.Connection, identity: Mapping[str, str] | None)
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         else:
             _check_schema(application, version)
+            _check_tables(connection)
         resumable = _begin(connection, identity)
         connection.execute("COMMIT")
     except BaseException:
@@ -389,6 +390,13 @@ def _check_schema(application: int, version: int) -> None:
         raise JournalError("the journal was written by a newer release of mobiz_async: use that one, or a newer")
     if version < SCHEMA_VERSION:
         raise JournalError("the journal was written by an older version of mobiz_async: finish the run with that one")
+
+
+def _check_tables(db: sqlite3.Connection) -> None:
+    """Refuse what is not as it was made here: a view in a table's place may have rows without end."""
+    made = set(map(str.strip, _SCHEMA.split(";")))
+    if any(sql not in made for (sql,) in db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")):
+        raise JournalError("the file is marked as a journal of this library, but has tables of somebody else's")
 
 
 def _begin(db: sqlite3.Connection, identity: Mapping[str, str] | None) -> bool:

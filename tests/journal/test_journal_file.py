@@ -261,6 +261,27 @@ async def test_a_journal_of_an_older_version_says_what_to_do(tmp_path):
         await SQLiteJournal(tmp_path / "j").open(IDENTITY)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        """DROP TABLE parts; CREATE VIEW parts AS WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n)
+        SELECT i AS idx, 0 AS start, 1 AS count, 'unknown' AS state FROM n""",
+        "CREATE TRIGGER more AFTER UPDATE ON parts BEGIN DELETE FROM chunks; END",
+        "ALTER TABLE parts ADD COLUMN more TEXT AS (zeroblob(1000000000))",
+    ],
+    ids=["a view", "a trigger", "a column that is made"],
+)
+async def test_a_journal_that_somebody_has_changed_the_tables_of_is_refused(tmp_path, change):
+    """A view may have rows without end, and what is looked into may be anybody's file."""
+    await run_once(tmp_path / "j", [Event.LOSE])
+    with contextlib.closing(sqlite3.connect(tmp_path / "j")) as db:
+        db.executescript(change)
+
+    for identity in (None, IDENTITY):
+        with pytest.raises(JournalError, match="tables of somebody else's"):
+            await SQLiteJournal(tmp_path / "j").open(identity)
+
+
 async def test_another_programs_database_is_refused_and_left_as_it_was(tmp_path):
     with sqlite3.connect(tmp_path / "other") as db:
         db.execute("CREATE TABLE theirs (a)")
