@@ -19,8 +19,8 @@ import pytest
 
 from mobiz_async.errors import JournalError, JournalLostError
 from mobiz_async.journal import ChunkState, Event, SQLiteJournal
+from mobiz_async.journal.file import APPLICATION_ID, SCHEMA_VERSION, compact
 from mobiz_async.journal.protocol import Intent, Settlement
-from mobiz_async.journal.sqlite import APPLICATION_ID, SCHEMA_VERSION, _compact
 
 IDENTITY = {"list id": "1"}
 OPEN_AND_SAY = """
@@ -185,14 +185,14 @@ async def test_a_run_that_leaves_something_over_leaves_nothing_of_what_was_accep
 @pytest.mark.parametrize(("most", "store"), [(1 << 26, 2), (1, 1)])
 async def test_what_is_left_is_copied_in_memory_and_not_through_a_file_elsewhere(tmp_path, monkeypatch, most, store):
     """SQLite's own number for it: 1 is a file, in /var/tmp or so, and 2 is memory."""
-    monkeypatch.setattr("mobiz_async.journal.sqlite._COPIED_IN_MEMORY", most)
+    monkeypatch.setattr("mobiz_async.journal.file._COPIED_IN_MEMORY", most)
     compacted = []
 
     def look(db):
-        _compact(db)
+        compact(db)
         compacted.append(db.execute("PRAGMA temp_store").fetchone()[0])
 
-    monkeypatch.setattr("mobiz_async.journal.sqlite._compact", look)
+    monkeypatch.setattr("mobiz_async.journal.sqlite.compact", look)
     await run_once(tmp_path / "run.journal", [Event.LOSE])
 
     assert compacted == [store]
@@ -322,7 +322,7 @@ async def test_looking_into_what_can_only_be_read_says_so(tmp_path, monkeypatch)
     def read_only(path: Path, **options: Any) -> sqlite3.Connection:  # as root, permissions alone would not do it
         return connect(f"file:{path}?mode=ro", uri=True, **options)
 
-    monkeypatch.setattr("mobiz_async.journal.sqlite.sqlite3.connect", read_only)
+    monkeypatch.setattr("mobiz_async.journal.file.sqlite3.connect", read_only)
     with pytest.raises(JournalError, match=r"the journal .*j cannot be written to: .* takes that of it and its folder"):
         await SQLiteJournal(tmp_path / "j").open(None)
 
