@@ -137,19 +137,21 @@ class ChunkLife:
             await self._run.room()
             return
         error: RequestError | None = None
+        told = part.attempt_id is not None  # else the journal has no such part, or could not be asked
         if outcome is Outcome.REJECTED:
             error = _refusal(part)
         elif outcome is Outcome.UNKNOWN:
+            why = "ended before it knew the outcome" if told else "may have sent it, and the journal cannot tell"
             error = _error(
                 OutcomeUnknownError,
-                f"an earlier run ended before it knew the outcome{why_unknown_still}",
+                f"an earlier run {why}{why_unknown_still}",
                 status=part.status,
                 attempts=part.attempts,
                 reference=part.reference,
             )
             if self._run.on_unknown is OnUnknown.STOP:
                 self._run.stop(StopReason.UNKNOWN, error)
-        self._note(piece, outcome, part.attempts, part.status, error, resumed=True)
+        self._note(piece, outcome, part.attempts, part.status, error, resumed=told)
         await self._run.room()
 
     async def _send(self, piece: Piece, *, in_doubt: bool = False) -> None:

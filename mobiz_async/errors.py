@@ -162,9 +162,8 @@ class SourceError(MobizError):
 class SourceChangedError(MobizError):
     """On resume the source differs from what the journal recorded; ``row`` is the first record that does.
 
-    This run has sent nothing at or after that record, and its report counts as not sent what the journal does not know
-    again in its place. What an earlier run has settled is in the journal, whatever the report says of it: put the
-    source right before sending any of it.
+    This run has sent nothing at or after that record. What the journal does not know again in its place is unknown in
+    the report: an earlier run may have sent it from another. Put the source right, and the journal can say.
     """
 
     def __init__(self, row: int) -> None:

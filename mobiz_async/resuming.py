@@ -91,6 +91,8 @@ class Earlier:
         self._last = -1
         """The index of the last chunk that an earlier run may have come to."""
         self._end: int | None = None
+        self._moved = False
+        """Whether the source was found to be another: then records may stand elsewhere than an earlier run had them."""
 
     async def open(self, identity: Mapping[str, str]) -> None:
         """Open the journal for the run of this ``identity``. Raises ``JournalError``."""
@@ -123,30 +125,40 @@ class Earlier:
 
     async def _parts_of(self, chunk: Chunk, late: Mapping[int, Problem]) -> tuple[Part, ...]:
         if self._end is not None and sum(chunk.rows[-1]) > self._end + 1:
-            raise SourceChangedError(self._end + 1)
+            raise self._changed_at(self._end + 1)
         known = await self._journal.recall(chunk.index, chunk.body) if self.covers(chunk) else None
         if known is None:
             if late:  # they were in a chunk, and this is none: the rows have moved
-                raise SourceChangedError(min(problem.row for problem in late.values()))
+                raise self._changed_at(min(problem.row for problem in late.values()))
             return ()
         if known.differs is not None:
-            rows = (row for first, length in chunk.rows for row in range(first, first + length))
-            after = sum(chunk.rows[-1])
-            raise SourceChangedError(next(itertools.islice(rows, known.differs, None), after))
+            raise self._changed_at(_row_at(chunk, known.differs))
         return known.parts
+
+    def _changed_at(self, row: int) -> SourceChangedError:
+        """Return the error that says so, and remember it. What is merely added behind the end moves nothing."""
+        self._moved = self._moved or self._end is None or row <= self._end
+        return SourceChangedError(row)
 
     async def steps_within(self, chunk: Chunk) -> tuple[Step, ...]:
         """Return the steps for a chunk whose reading was broken off, so that it may be the beginning of a known one.
 
-        They hold as far as the records are the same; what comes after is pending. Where the journal cannot be asked any
-        more, all that an earlier run may have sent is unknown.
+        They hold as far as the records are the same; what comes after is pending. It is unknown where the source has
+        changed, as it may have gone from another place; and all of a chunk is that the journal cannot be asked about.
         """
-        if not self.covers(chunk):
-            return ()
-        try:
-            known = _within(await self._journal.recall(chunk.index, chunk.body), chunk)
-        except JournalError:
-            known = (Part(chunk.index, 0, chunk.count, ChunkState.UNKNOWN, chunk.first_record),)
+        recalled: Recalled | None = None
+        if self.covers(chunk):
+            try:
+                recalled = await self._journal.recall(chunk.index, chunk.body)
+            except JournalError:
+                return self._plan(_within(None, chunk, ChunkState.UNKNOWN))
+        if recalled is not None and (same := _same(recalled, chunk)) < chunk.count:
+            self._changed_at(_row_at(chunk, same))
+        if self._moved:
+            return self._plan(_within(recalled, chunk, ChunkState.UNKNOWN))
+        return self._plan(_within(recalled, chunk, ChunkState.PENDING))
+
+    def _plan(self, known: tuple[Part, ...]) -> tuple[Step, ...]:
         return plan(known, {}, resend_unknown=self._resend_unknown)
 
     async def check_whole(self, read: int, chunks: int) -> None:
@@ -158,18 +170,29 @@ class Earlier:
             return
         async for part in self._journal.parts():
             if part.index >= chunks or part.first_record > read:
-                raise SourceChangedError(min(part.first_record, read + 1))
+                raise self._changed_at(min(part.first_record, read + 1))
         if self._end is not None and self._end != read:
-            raise SourceChangedError(min(self._end, read) + 1)
+            raise self._changed_at(min(self._end, read) + 1)
 
 
-def _within(recalled: Recalled | None, chunk: Chunk) -> tuple[Part, ...]:
+def _row_at(chunk: Chunk, place: int) -> int:
+    """Return the row of the record at ``place``, from 0; the row behind the last where there is none."""
+    rows = (row for first, length in chunk.rows for row in range(first, first + length))
+    return next(itertools.islice(rows, place, None), sum(chunk.rows[-1]))
+
+
+def _same(recalled: Recalled | None, chunk: Chunk) -> int:
+    """Return how many records of a chunk, from its first on, are those that an earlier run had in it."""
     if recalled is None:
-        return ()
-    same = chunk.count if recalled.differs is None else min(chunk.count, recalled.differs)
-    known = [
-        attrs.evolve(part, count=min(part.count, same - part.start)) for part in recalled.parts if part.start < same
-    ]
+        return 0
+    return chunk.count if recalled.differs is None else min(chunk.count, recalled.differs)
+
+
+def _within(recalled: Recalled | None, chunk: Chunk, rest: ChunkState) -> tuple[Part, ...]:
+    """Return what is known of a chunk that was read in part; ``rest``: the state of what the journal has no part of."""
+    same = _same(recalled, chunk)
+    earlier = recalled.parts if recalled is not None else ()
+    known = [attrs.evolve(part, count=min(part.count, same - part.start)) for part in earlier if part.start < same]
     if same < chunk.count:
-        known.append(Part(chunk.index, same, chunk.count - same, ChunkState.PENDING, chunk.first_record))
+        known.append(Part(chunk.index, same, chunk.count - same, rest, _row_at(chunk, same)))
     return tuple(known)

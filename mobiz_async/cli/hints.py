@@ -68,9 +68,10 @@ def hints(
     lines: list[str] = []
     if not report.read and report.stopped is None:
         lines.append(f"{order.title} has no records: nothing was sent.")
-    if report.unknown:
+    in_doubt = _in_doubt(report, error, unknown)
+    if in_doubt:
         lines.append(
-            f"{plural(report.unknown, 'record')} may or may not have been sent: ask the vendor before sending again."
+            f"{plural(in_doubt, 'record')} may or may not have been sent: ask the vendor before sending again."
         )
     lost = _is_lost(order, error)
     if lost:
@@ -78,7 +79,7 @@ def hints(
             f"The journal of this run is not at {order.journal} any more. Put it back: without it the same command "
             "sends once more what this run has sent."
         )
-    if report.unknown and order.journal is not None and not lost:
+    if in_doubt and order.journal is not None and not lost:
         lines.append("Which they are:")
         lines.append(f"  mobiz journal export {quoted((str(order.journal),))} --state unknown")
     if rejected:
@@ -98,6 +99,13 @@ def hints(
     return [*lines, f"{unread}{_without_journal(report)}"]
 
 
+def _in_doubt(report: BulkReport, error: MobizError | None, unknown: Sequence[Part] | None) -> int:
+    """Return how many records only the vendor knows of. Of a source that has changed, the journal knows the others."""
+    if isinstance(error, SourceChangedError) and unknown is not None:
+        return _records(unknown)
+    return report.unknown
+
+
 def _without_journal(report: BulkReport) -> str:
     if not report.accepted and not report.unknown:
         return "Nobody got anything: the same command begins anew."
@@ -113,20 +121,22 @@ def _with_journal(
         forgotten = _forgotten(unknown, report)
         lines += _to_settle(order, report, forgotten)
     if isinstance(error, SourceChangedError):
-        lines.append("What an earlier run has settled is in the journal, whatever the table above says of it.")
+        if report.unknown:
+            lines.append("What an earlier run made of the unknown above, the journal can say once the source is right.")
         lines += _what_else_may_have_changed(order)
+    first = _first(order, report, error, _in_doubt(report, error, unknown))
     return [
         *lines,
-        f"{_first(order, report, error)}, the same again; {_promise(order, unknown, forgotten or ())}:",
+        f"{first}, the same again; {_promise(order, unknown, forgotten or ())}:",
         f"  {quoted(order.argv)}",
     ]
 
 
-def _first(order: Order, report: BulkReport, error: MobizError | None) -> str:
+def _first(order: Order, report: BulkReport, error: MobizError | None, in_doubt: int) -> str:
     """Return what has to be done first: what earlier runs left counts as well, and would stop the next one at once."""
     if _is_lost(order, error):
         return "Once the journal is back"
-    if report.unknown and _on_unknown(order) is OnUnknown.STOP:
+    if in_doubt and _on_unknown(order) is OnUnknown.STOP:
         return "Once what is unknown is settled (mobiz journal resolve), or with --on-unknown keep"
     if report.stopped in _FIRST_OF_ALL:
         return _FIRST_OF_ALL[report.stopped]

@@ -207,7 +207,7 @@ def test_an_opt_out_between_two_runs_is_no_changed_file(stopped, served, number:
 def test_a_number_that_is_taken_off_the_list_is_told_from_a_changed_file(stopped, words, what: str) -> None:
     ended = stopped([5], [9_999_999], *words)
 
-    assert ended.code == 2
+    assert ended.code == 4
     assert f"If it was not spring.csv, it was {what}: the source is what comes of them all.\n" in ended.err
     assert "Numbers may be added to --suppress between runs, but none taken off it.\n" in ended.err
 

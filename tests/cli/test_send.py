@@ -449,8 +449,10 @@ def test_a_source_that_changed_is_not_gone_on_with(cli, served, file, tmp_path) 
     file("Number", "27829999999", "27820000002", "27820000003", "27820000004")
     ended = cli(*command)
 
-    assert (ended.code, served.sandbox.applied_total) == (2, 2)
+    assert (ended.code, served.sandbox.applied_total) == (4, 2)
     assert "Stopped early: the source has changed.\n" in ended.out
+    assert "ask the vendor" not in ended.err
+    assert "the unknown above, the journal can say once the source is right.\n" in ended.err
     assert "error: the source has changed since the journal was written: record 1 differs\n" in ended.err
 
 

@@ -71,27 +71,31 @@ def test_no_range_touches_what_may_not_go_out_again(asked: Intent) -> None:
         carve([part(0, 4, ACCEPTED), part(4, 6, PENDING), part(10, 4, UNKNOWN)], asked)
 
 
-def test_of_a_chunk_that_was_read_in_part_what_is_the_same_keeps_its_outcome() -> None:
+@pytest.mark.parametrize("rest", [PENDING, UNKNOWN])
+def test_of_a_chunk_that_was_read_in_part_what_is_the_same_keeps_its_outcome(rest: ChunkState) -> None:
     earlier = Recalled((part(0, 4, ACCEPTED), part(4, 4, UNKNOWN), part(8, 4, REJECTED)), differs=6)
 
-    known = _within(earlier, chunk(7))
+    known = _within(earlier, chunk(7), rest)
 
     assert [(each.start, each.count, each.state) for each in known] == [
         (0, 4, ACCEPTED),
         (4, 2, UNKNOWN),
-        (6, 1, PENDING),
+        (6, 1, rest),
     ]
 
 
 @pytest.mark.parametrize("differs", [None, 4, 9])
 def test_a_chunk_of_which_all_that_was_read_is_the_same_has_nothing_new(differs: int | None) -> None:
-    known = _within(Recalled((part(0, 4, ACCEPTED),), differs), chunk(4))
+    known = _within(Recalled((part(0, 4, ACCEPTED),), differs), chunk(4), UNKNOWN)
 
     assert [(each.start, each.count, each.state) for each in known] == [(0, 4, ACCEPTED)]
 
 
-def test_of_a_chunk_that_no_run_has_sent_nothing_is_known() -> None:
-    assert _within(None, chunk(4)) == ()
+@pytest.mark.parametrize("rest", [PENDING, UNKNOWN])
+def test_a_chunk_that_the_journal_does_not_know_is_what_all_such_are(rest: ChunkState) -> None:
+    (whole,) = _within(None, chunk(4), rest)
+
+    assert (whole.start, whole.count, whole.state) == (0, 4, rest)
 
 
 @pytest.mark.parametrize(
