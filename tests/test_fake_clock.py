@@ -132,6 +132,14 @@ async def test_with_grace_a_loop_that_became_busy_is_waited_for_again():
     assert set(turns) <= {0.0}
 
 
+async def test_several_clocks_with_grace_in_one_loop_do_not_wait_for_each_other():
+    """As a test has that runs something, and runs it again after a crash, each time with a clock of its own."""
+    clocks = [FakeClock(auto=True, grace=0.001) for _ in range(3)]
+    async with asyncio.timeout(5):
+        await asyncio.gather(*(clock.sleep(60) for clock in clocks))
+    assert [clock.monotonic() for clock in clocks] == [60.0] * 3
+
+
 async def test_a_loop_that_does_not_show_its_queue_is_given_turns(monkeypatch):
     clock, log = FakeClock(auto=True), []
     monkeypatch.setattr("mobiz_async.testing.clock._ready", lambda loop: None)

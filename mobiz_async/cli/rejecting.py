@@ -13,7 +13,7 @@ from mobiz_async.cli.places import is_of_journal, same_place
 from mobiz_async.errors import ConfigurationError
 from mobiz_async.models import Outcome
 from mobiz_async.recipients.rejects import RejectsWriter, is_file_of_rejects, is_there_already
-from mobiz_async.recipients.stages import SKIPS, Problem
+from mobiz_async.recipients.stages import Problem
 from mobiz_async.reports import ChunkOutcome
 
 __all__ = ["Rejects"]
@@ -104,9 +104,8 @@ class Rejects:
         self.kept = free
 
     def write_problem(self, problem: Problem) -> None:
-        """Keep a record that a check held back, unless that was the caller's wish: nothing is to be mended in it."""
-        if problem.reason not in SKIPS:
-            self._write(lambda writer: writer.write_problem(problem))
+        """Keep a record that a check held back, unless that was the caller's wish."""
+        self._write(lambda writer: writer.write_problem(problem))
 
     def write_chunk(self, chunk: ChunkOutcome) -> None:
         """Keep the records of a chunk that was not accepted."""

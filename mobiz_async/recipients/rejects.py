@@ -24,7 +24,7 @@ import msgspec
 
 from mobiz_async.encoding import encode
 from mobiz_async.errors import ConfigurationError
-from mobiz_async.recipients.stages import Problem
+from mobiz_async.recipients.stages import SKIPS, Problem
 from mobiz_async.recipients.tables import RAW_COLUMN, REJECT_COLUMNS
 from mobiz_async.recipients.values import fault_of, value_problem
 from mobiz_async.reports import ChunkOutcome
@@ -113,13 +113,19 @@ class RejectsWriter:
         self.count += 1
 
     def write_problem(self, problem: Problem) -> None:
-        """Write a record that a check held back."""
-        self.write(problem.record, row=problem.row, reason=problem.reason.value, field=problem.field)
+        """Write a record that a check held back, unless that was the caller's wish: a duplicate, or who has opted out.
+
+        There is nothing to be mended in those, and whoever sends the file would text people twice, or against their
+        will. ``write`` takes them, for a file that is not sent.
+        """
+        if problem.reason not in SKIPS:
+            self.write(problem.record, row=problem.row, reason=problem.reason.value, field=problem.field)
 
     def write_chunk(self, chunk: ChunkOutcome) -> None:
         """Write the records of a chunk that still has its body, with its outcome as the reason.
 
-        A chunk whose outcome is ``unknown`` may have been sent: who sends such records again may reach people twice.
+        A chunk whose outcome is ``unknown`` may have been sent, and one that is ``pending`` goes when a run with a
+        journal goes on: who sends such records as well may reach people twice.
         """
         for row, record in chunk.records():
             self.write(record, row=row, reason=chunk.outcome.value)

@@ -6,7 +6,7 @@ import asyncio
 import heapq
 import itertools
 import weakref
-from collections.abc import Sized
+from collections.abc import Collection
 from typing import Any
 
 __all__ = ["FakeClock"]
@@ -19,6 +19,8 @@ _polls: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, int] = weakref.Weak
 """How many of the things that are ready to run in a loop are clocks looking whether anything else is."""
 _settling: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
 """The tasks among them."""
+_waking: weakref.WeakSet[asyncio.TimerHandle] = weakref.WeakSet()
+"""The ends of clocks' grace: several may be due at once, and none of them is anything that goes on."""
 
 
 class FakeClock:
@@ -159,14 +161,14 @@ class FakeClock:
             self._watch(loop, turns)
         elif self._grace > 0:
             self._watching = True
-            loop.call_later(self._grace, self._look_again, loop)
+            _waking.add(loop.call_later(self._grace, self._look_again, loop))
         else:
             self._next(loop)
 
     def _look_again(self, loop: asyncio.AbstractEventLoop) -> None:
         self._watching = False
         ready = _ready(loop)
-        if ready or (ready is None and not _all_wait(loop)):
+        if not _all_wait(loop) if ready is None else any(handle not in _waking for handle in ready):
             self._watch(loop)
         else:
             self._next(loop)
@@ -182,7 +184,7 @@ class FakeClock:
         return turns > _TURNS if ready is None else len(ready) < _polls[loop]
 
 
-def _ready(loop: asyncio.AbstractEventLoop) -> Sized | None:
+def _ready(loop: asyncio.AbstractEventLoop) -> Collection[object] | None:
     """Return what is ready to run, which asyncio's own loops show."""
     return getattr(loop, "_ready", None)
 

@@ -13,12 +13,14 @@ from decimal import Decimal
 import msgspec
 import pytest
 
+from mobiz_async.client import MobizClient
 from mobiz_async.errors import ConfigurationError, Reason
 from mobiz_async.models import Outcome
 from mobiz_async.recipients.rejects import RejectsWriter
 from mobiz_async.recipients.sources import open_recipients
 from mobiz_async.recipients.stages import Problem
 from mobiz_async.reports import ChunkOutcome
+from mobiz_async.testing import FakeTransport
 
 RECORD = {"Number": "082", "Message": 'Hi, "T"\r\nSê 😀'}
 
@@ -72,6 +74,37 @@ def test_a_chunk_that_failed_is_written_record_by_record(tmp_path):
         rejects.write_chunk(chunk)
         assert rejects.count == 3
     assert lines(path)[1:] == [["4", "unknown", "", "1"], ["9", "unknown", "", "2"], ["10", "unknown", "", "3"]]
+
+
+@pytest.mark.parametrize("reason", [Reason.DUPLICATE, Reason.SUPPRESSED])
+def test_who_was_left_out_on_purpose_is_not_among_the_rejects(reason, tmp_path):
+    """Else whoever mends the file and sends it texts people twice, or who has opted out."""
+    path = tmp_path / "rejects.csv"
+    with RejectsWriter(path) as rejects:
+        rejects.write_problem(Problem(7, "Number", reason, {"Number": "27821234567"}))
+
+    assert (rejects.count, path.exists()) == (0, False)
+
+
+async def test_a_file_of_rejects_that_is_mended_and_sent_reaches_nobody_twice_and_nobody_who_opted_out(tmp_path):
+    rows = [{"Number": number} for number in ("0821111111", "0821111111", "0822222222", "08233")]
+    fake, path = FakeTransport(), tmp_path / "rejects.csv"
+    async with MobizClient(transport=fake) as client:
+        with RejectsWriter(path) as rejects:
+            await client.send_bulk(
+                "1",
+                rows,
+                region="ZA",
+                dedupe="Number",
+                suppress=["0822222222"],
+                on_invalid="skip",
+                on_skipped=rejects.write_problem,
+            )
+        path.write_text(path.read_text().replace("08233", "0823333333"))
+        with open_recipients(path) as mended:
+            await client.send_bulk("1", mended, region="ZA")
+
+    assert fake.records("1") == [{"Number": "27821111111"}, {"Number": "27823333333"}]
 
 
 def test_a_row_without_a_record_has_its_place_only(tmp_path):
