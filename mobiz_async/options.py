@@ -68,7 +68,7 @@ class BulkSettings(TypedDict, total=False):
     rename: Mapping[str, str] | None
     region: str | None
     mobile_only: bool
-    suppress: Iterable[str] | None
+    suppress: Iterable[str | int | None] | None
     dedupe: str | None
     max_failure_rate: float | None
     records_per_second: float | None
@@ -108,7 +108,7 @@ class BulkOptions:
     """Bring numbers to the API's form, reading national ones as of this region ("ZA"). None: they go as they are."""
     mobile_only: bool = False
     """With ``region``: a number that is not a mobile one is invalid."""
-    suppress: Iterable[str] | None = attrs.field(default=None, repr=False, validator=_several_numbers)
+    suppress: Iterable[str | int | None] | None = attrs.field(default=None, repr=False, validator=_several_numbers)
     """Numbers that are not to be texted, as text or whole numbers (None is left out); they are skipped."""
     dedupe: str | None = None
     """A field, such as "Number": of records that agree in it, only the first goes."""

@@ -160,7 +160,7 @@ class _Dedupe:
 
 def suppression_stage(
     field: str,
-    numbers: Iterable[str],
+    numbers: Iterable[str | int | None],
     *,
     normalize: Callable[[str], str] | None = phones.normalize,
     normalized: bool = False,
@@ -183,7 +183,12 @@ def suppression_stage(
 
 class _Suppress:
     def __init__(
-        self, field: str, numbers: Iterable[str], normalize: Callable[[str], str] | None, *, normalized: bool
+        self,
+        field: str,
+        numbers: Iterable[str | int | None],
+        normalize: Callable[[str], str] | None,
+        *,
+        normalized: bool,
     ) -> None:
         self._field = field
         self._column_of = itemgetter(field)

@@ -56,7 +56,7 @@ class Intake:
     region: str | None = None
     mobile_only: bool = False
     definition: Mapping[str, str] | None = None
-    suppress: Iterable[str] | None = attrs.field(default=None, repr=False)
+    suppress: Iterable[str | int | None] | None = attrs.field(default=None, repr=False)
     dedupe: str | None = attrs.field(default=None, validator=_field_name)
     in_place: bool = False
     """The records are nobody else's, and may be changed instead of copied."""

@@ -151,7 +151,7 @@ async def bulk(mobiz: MobizClient, journal: Journal) -> BulkReport:
         rename={"cell": "Number"},
         region="ZA",
         mobile_only=True,
-        suppress=["27821234567"],
+        suppress=["27821234567", 27821234567, None],
         dedupe="Number",
         max_failure_rate=0.1,
         records_per_second=100.0,
