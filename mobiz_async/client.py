@@ -346,8 +346,8 @@ class MobizClient:
 
         ``contacts`` is a ``DataList`` or a list id; a ``DataList`` with a definition has its formats checked.
         ``records`` is any sync or async iterable of mappings, attrs, dataclass, msgspec, pydantic or named-tuple
-        instances, rows of a database, or bare numbers; it is read as it is sent and never held whole. The options are
-        the fields of ``BulkOptions``.
+        instances, rows of a database, or bare numbers as text; it is read as it is sent and never held whole. The
+        options are the fields of ``BulkOptions``.
 
         Rejections, unknown outcomes and refused credentials are in the report, not raised. Raises, each with ``report``
         set: ``InvalidRecordError`` (unless ``on_invalid="skip"``), ``SourceError`` when ``records`` raised,

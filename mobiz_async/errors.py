@@ -64,7 +64,7 @@ _NUMBER_LIKE = re.compile(r"(?:\d[\s().-]*){6}").search
 class Reason(enum.StrEnum):
     """Why a record cannot go, or does not go: the words used in errors, counts and reject files."""
 
-    NOT_A_RECORD = "not a mapping, an attrs or dataclass instance, or a number"
+    NOT_A_RECORD = "not a mapping, an attrs or dataclass instance, or a number as text"
     MISSING = "missing"
     EMPTY = "empty"
     NOT_TEXT = "not text"

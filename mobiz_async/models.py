@@ -250,7 +250,12 @@ class DataList:
     @property
     def number_field(self) -> str | None:
         """The first field of format ``msisdn``, or None."""
-        return next((field for field, kind in (self.definition or {}).items() if kind == "msisdn"), None)
+        return number_field_of(self.definition)
+
+
+def number_field_of(definition: Mapping[str, str] | None) -> str | None:
+    """Return the first field of format ``msisdn``, or None."""
+    return next((field for field, kind in (definition or {}).items() if kind == "msisdn"), None)
 
 
 def check_definition(definition: Mapping[str, str]) -> None:

@@ -23,7 +23,7 @@ from itertools import islice
 from typing import Any
 
 from mobiz_async.errors import SourceError
-from mobiz_async.recipients.keyed import is_one_record
+from mobiz_async.recipients.keyed import refuse_one_record
 from mobiz_async.recipients.stages import LARGEST_SLICE
 from mobiz_async.unseen import theirs
 
@@ -41,8 +41,7 @@ class Slices:
 
     def __init__(self, source: Iterable[Any] | AsyncIterable[Any]) -> None:
         """Take a sync or async iterable. Raises ``TypeError`` for anything else, or for a text or a mapping."""
-        if isinstance(source, (str, bytes, bytearray)) or is_one_record(source):
-            raise TypeError("records must be an iterable of records, not a single text or record, nor a data frame")
+        refuse_one_record(source)
         self._async: AsyncIterator[Any] | None = None
         self._sync: Iterator[Any] | None = None
         if isinstance(source, AsyncIterable):

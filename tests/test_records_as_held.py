@@ -275,9 +275,20 @@ class Series(Frame):
         return iter(["27821234567", "27821234568"])
 
 
-async def test_a_data_frame_is_no_source_of_records(fake):
+class FrameOfColumns:
+    """Has what a data frame of polars has: iterating it gives its columns, each of them a series."""
+
+    columns = ("Number", "Name")
+    shape = (1, 2)
+
+    def __iter__(self):
+        return iter([Series(), Series()])
+
+
+@pytest.mark.parametrize("frame", [Frame(), FrameOfColumns()])
+async def test_a_data_frame_is_no_source_of_records_whatever_is_to_be_done_about_bad_ones(fake, frame):
     with pytest.raises(TypeError, match="nor a data frame"):
-        await arrived(fake, Frame())
+        await arrived(fake, frame, on_invalid="skip")
 
     assert fake.requests == []
 

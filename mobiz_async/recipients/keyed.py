@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["dict_of", "is_one_record", "name_given_twice"]
+__all__ = ["dict_of", "is_one_record", "name_given_twice", "refuse_one_record"]
 
 
 def dict_of(kind: type) -> Callable[[Any], dict[Any, Any] | None] | None:
@@ -54,12 +54,23 @@ def _is_row(kind: type) -> bool:
     return callable(getattr(kind, "_asdict", None))
 
 
+def _is_frame(kind: type) -> bool:
+    """Return whether instances are data frames: those of polars have no ``keys``, and give their columns as series."""
+    return hasattr(kind, "columns") and hasattr(kind, "shape")
+
+
+def refuse_one_record(source: object) -> None:
+    """Raise ``TypeError`` where ``source`` can be iterated, and gives something else than records."""
+    if isinstance(source, (str, bytes, bytearray)) or is_one_record(source):
+        raise TypeError("records must be an iterable of records, not a single text or record, nor a data frame")
+
+
 def is_one_record(source: object) -> bool:
     """Return whether ``source`` has names for what it holds, so that to iterate it would give its keys or its values.
 
     So does a data frame, whose names are those of its columns. A series does not, whose keys are places.
     """
     kind = type(source)
-    if issubclass(kind, Mapping) or _is_named_tuple(kind) or _is_row(kind):
+    if issubclass(kind, Mapping) or _is_named_tuple(kind) or _is_row(kind) or _is_frame(kind):
         return True
     return _is_keyed(kind) and isinstance(next(iter(source.keys()), None), str)  # type: ignore[attr-defined]

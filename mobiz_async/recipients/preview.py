@@ -17,9 +17,10 @@ import attrs
 
 from mobiz_async.encoding import ENCODING_ERRORS, encode
 from mobiz_async.errors import ConfigurationError, Reason
-from mobiz_async.models import MAX_RECORDS_PER_APPEND
+from mobiz_async.models import MAX_RECORDS_PER_APPEND, number_field_of
 from mobiz_async.recipients import segments
 from mobiz_async.recipients.intake import Intake
+from mobiz_async.recipients.keyed import refuse_one_record
 from mobiz_async.recipients.schema import as_dicts, value_of
 from mobiz_async.recipients.stages import LARGEST_SLICE, Problem
 from mobiz_async.recipients.values import refusal_of
@@ -87,12 +88,13 @@ def preview(
     records: Iterable[Any],
     *,
     definition: Mapping[str, str] | None = None,
-    number_field: str = "Number",
+    number_field: str | None = None,
     message_field: str = "Message",
-    region: str | None = "ZA",
+    region: str | None = None,
     mobile_only: bool = False,
     common: Mapping[str, Any] | None = None,
-    suppress: Iterable[str] | None = None,
+    rename: Mapping[str, str] | None = None,
+    suppress: Iterable[str | int | None] | None = None,
     dedupe: str | None = None,
     price_per_segment: decimal.Decimal | float | str | None = None,
     chunk_size: int = MAX_RECORDS_PER_APPEND,
@@ -101,17 +103,25 @@ def preview(
 ) -> Preview:
     """Read all ``records`` as a bulk run would and return what it would do with them.
 
-    ``region`` None leaves numbers as they are; the other settings are those of ``send_bulk``. An error of the source
-    itself (``SourceFileError``) is raised as it comes.
+    The settings that ``send_bulk`` has too mean the same, with the same defaults, and ``definition`` is that of the
+    list (``DataList.definition``). ``message_field`` holds the text whose segments are counted, ``first_bad`` is how
+    many bad rows are kept. ``records`` is a sync iterable. An error of the source itself (``SourceFileError``) is
+    raised as it comes.
 
     Raises:
         ConfigurationError: ``price_per_segment`` is no amount, or a setting of the checks is wrong.
+        TypeError: ``records`` is no sync iterable of records, as a data frame or an asynchronous source is none.
 
     """
+    refuse_one_record(records)
+    if not isinstance(records, Iterable):
+        raise TypeError("preview reads a sync iterable of records; of an asynchronous source make a list first")
     price = _price(price_per_segment)
+    number_field = number_field or number_field_of(definition) or "Number"
     stage = Intake(
         number_field=number_field,
         common=common,
+        rename=rename,
         region=region,
         mobile_only=mobile_only,
         definition=definition,

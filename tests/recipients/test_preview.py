@@ -9,9 +9,12 @@ import msgspec
 import pytest
 
 from mobiz_async.chunking import MAX_CHUNK_BYTES
+from mobiz_async.client import MobizClient
 from mobiz_async.errors import ConfigurationError, Reason
+from mobiz_async.models import DataList
 from mobiz_async.recipients.preview import MAX_BODY, BadRow, preview
 from mobiz_async.recipients.stages import BadRecord
+from mobiz_async.testing import FakeTransport
 
 
 def test_a_list_is_counted_and_its_bad_rows_named():
@@ -25,7 +28,8 @@ def test_a_list_is_counted_and_its_bad_rows_named():
         {"Number": "0611234567"},
         "0831234567",
     ]
-    found = preview(records, dedupe="Number", suppress=["0611234567"], price_per_segment="0.25", first_bad=3)
+    checks = {"region": "ZA", "dedupe": "Number", "suppress": ["0611234567"]}
+    found = preview(records, **checks, price_per_segment="0.25", first_bad=3)
     assert (found.read, found.good) == (8, 4)
     assert found.held_back == {
         Reason.TOO_SHORT.value: 1,
@@ -47,6 +51,45 @@ def test_a_list_is_counted_and_its_bad_rows_named():
 def test_the_definition_is_checked_as_a_run_would():
     found = preview([{"Number": "0821234567", "x": "1"}], definition={"Number": "msisdn"})
     assert found.held_back == {Reason.UNKNOWN_FIELD.value: 1}
+
+
+FIELDS = {"cell": "msisdn", "Message": "text"}
+PEOPLE = [
+    {"cell": "082 123 4567", "Text": "Hi"},
+    {"cell": "+27821234567", "Text": "Hi"},
+    {"cell": "27821234567", "Message": "Hi"},
+    {"Text": "Hi"},
+    {"cell": "27821234567", "Other": "Hi"},
+]
+
+
+@pytest.mark.parametrize("definition", [None, FIELDS])
+@pytest.mark.parametrize("region", [{}, {"region": "ZA"}])
+@pytest.mark.parametrize("dedupe", [{}, {"dedupe": "cell"}])
+@pytest.mark.parametrize("rename", [{}, {"rename": {"Text": "Message"}}, {"rename": {"cell": "Number"}}])
+async def test_what_it_says_is_what_send_bulk_with_the_same_settings_does(definition, region, dedupe, rename):
+    checks = {**region, **dedupe, **rename, "common": {"Message": "hello"}, "suppress": [27_000_000_000, None]}
+    fake = FakeTransport()
+    async with MobizClient(transport=fake) as client:
+        report = await client.send_bulk(DataList("1", "x", definition), PEOPLE, on_invalid="skip", **checks)
+    found = preview(PEOPLE, definition=definition, **checks)
+
+    assert (found.read, found.good, found.held_back) == (report.read, report.accepted, report.skipped_by_reason)
+    assert found.bytes == sum(len(request.body) for request in fake.requests)
+
+
+@pytest.mark.parametrize("given", ["27821234567", b"27821234567", {"Number": "27821234567"}], ids=type)
+def test_a_single_text_or_record_is_no_source_of_records(given):
+    with pytest.raises(TypeError, match="not a single text or record, nor a data frame"):
+        preview(given)
+
+
+def test_an_asynchronous_source_is_refused_by_its_name():
+    async def source():
+        yield {"Number": "27821234567"}
+
+    with pytest.raises(TypeError, match="an asynchronous source"):
+        preview(source())
 
 
 def test_it_tells_no_number_and_no_text():
@@ -103,7 +146,7 @@ def test_numbers_are_left_alone_without_a_region():
 
 
 def test_codes_that_regions_share_or_none_has_are_told_by_the_code():
-    found = preview(["+1 201 555 0123", "+800 1234 5678", "+264 81 123 4567"])
+    found = preview(["+1 201 555 0123", "+800 1234 5678", "+264 81 123 4567"], region="ZA")
     assert found.countries == {"US (+1)": 1, "international (+800)": 1, "NA": 1}
 
 
@@ -111,7 +154,7 @@ def test_without_the_extra_south_africa_is_known(monkeypatch):
     monkeypatch.setitem(sys.modules, "phonenumbers", None)
     found = preview([{"Number": "0821234567"}, {"Number": "447911123456"}], region=None)
     assert found.countries == {"other": 2}
-    assert preview([{"Number": "0821234567"}]).prefixes == {"2782": 1}
+    assert preview([{"Number": "0821234567"}], region="ZA").prefixes == {"2782": 1}
 
 
 def test_it_reads_its_source_as_it_goes():
