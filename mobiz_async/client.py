@@ -260,14 +260,14 @@ class MobizClient:
         max_queue: int = 10_000,
         max_batches_in_flight: int = 8,
         on_full: Literal["wait", "fail"] = "wait",
-        close_timeout: float = 30.0,
+        close_timeout: float | None = 30.0,
     ) -> AsyncIterator[Coalescer]:
         """Many single messages from any number of tasks, sent as few trigger batches.
 
         What arrives within ``max_wait`` seconds, or up to ``max_batch``, goes as one POST; ``await otp.send(fields)``
         returns the caller's own receipt, or raises its own copy of the batch's error. At most ``max_queue`` wait:
         further callers wait for room, or with ``on_full="fail"`` get a ``NotSentError``. Leaving the block sends what
-        waits, for up to ``close_timeout`` seconds.
+        waits, for up to ``close_timeout`` seconds (None: as long as it takes).
         """
         key = Secret(trigger_key)
         del trigger_key  # as in trigger

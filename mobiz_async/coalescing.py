@@ -174,6 +174,8 @@ class Coalescer:
         number().check("max_wait", max_wait)
         if max_wait == math.inf:
             raise ConfigurationError("must be finite", setting="max_wait")
+        if close_timeout is not None:
+            number().check("close_timeout", close_timeout)
         if on_full not in ("wait", "fail"):
             raise ConfigurationError("is 'wait' or 'fail'", setting="on_full")
         self._post = post

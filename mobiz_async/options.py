@@ -47,6 +47,12 @@ def _callback(options: BulkOptions, field: attrs.Attribute[Any], value: object) 
     check_callback(field.name, value)
 
 
+def _journal(options: BulkOptions, field: attrs.Attribute[Any], value: object) -> None:
+    del options
+    if not all(callable(getattr(value, name, None)) for name in ("open", "intend", "settle", "close")):
+        raise ConfigurationError("is a journal, such as SQLiteJournal(path)", setting=field.name)
+
+
 def _several_numbers(options: BulkOptions, field: attrs.Attribute[Any], value: object) -> None:
     del options, field
     check_several(value)  # None passes; attrs' own "optional" would be a frame in which the numbers show
@@ -88,7 +94,7 @@ class BulkOptions:
     """Bytes in a request. A single record larger than that is invalid."""
     concurrency: int | None = attrs.field(default=None, validator=optional(whole(1)))
     """Chunks in flight; None: the client's. Memory is (concurrency + 1) chunks."""
-    journal: Journal | None = None
+    journal: Journal | None = attrs.field(default=None, validator=optional(_journal))
     """Where the run is written down, to be resumed: the same call with the same journal goes on. None: in memory."""
     on_unknown: OnUnknown = attrs.field(default=OnUnknown.KEEP, converter=_on_unknown)
     """What to do about a chunk that may or may not have been applied."""
@@ -107,13 +113,13 @@ class BulkOptions:
     region: str | None = None
     """Bring numbers to the API's form, reading national ones as of this region ("ZA"). None: they go as they are."""
     mobile_only: bool = False
-    """With ``region``: a number that is not a mobile one is invalid."""
+    """A number that is not a mobile one is invalid. Needs ``region``."""
     suppress: Iterable[str | int | None] | None = attrs.field(default=None, repr=False, validator=_several_numbers)
     """Numbers that are not to be texted, as text or whole numbers (None is left out); they are skipped."""
     dedupe: str | None = None
-    """A field, such as "Number": of records that agree in it, only the first goes."""
+    """A field of the list, such as "Number": of records that agree in it only the first goes. One without it goes."""
     max_failure_rate: float | None = attrs.field(default=None, validator=optional(number(0, 1)))
-    """Stop when more than this share of the records settled so far is rejected, unknown or not sent."""
+    """Stop when more than this share of the records settled so far, by earlier runs too, is anything but accepted."""
     records_per_second: float | None = attrs.field(default=None, validator=optional(above(0)))
     """Send no faster than this, on average over a few chunks."""
     deadline: float | None = attrs.field(default=None, validator=optional(above(0)))

@@ -371,6 +371,8 @@ async def test_ten_thousand_callers_each_get_their_own():
         {"max_wait": -1},
         {"max_wait": math.inf},
         {"on_full": "burst"},
+        {"close_timeout": -1},
+        {"close_timeout": "30"},
     ],
     ids=str,
 )

@@ -11,6 +11,7 @@ import os
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
+from functools import partial
 from io import BytesIO
 from math import isnan
 from numbers import Integral
@@ -25,6 +26,7 @@ from mobiz_async.recipients.keyed import is_one_record
 from mobiz_async.recipients.schema import Fitted, as_dicts
 from mobiz_async.recipients.sources import Recipients, SourceFileError, open_recipients
 from mobiz_async.recipients.stages import BadRecord, Problem, Stage, Staged, only_good
+from mobiz_async.unseen import hide, unseen
 
 __all__ = ["check_several", "dedupe_stage", "load_suppression", "suppression_stage"]
 
@@ -178,7 +180,9 @@ def suppression_stage(
     any number, so that everybody in it would be texted. A record for which ``normalize`` raises it is held back
     (``NEEDS_PHONES``): nobody can say whether its number is on the list.
     """
-    return _Suppress(field, numbers, normalize, normalized=normalized or normalize is None)
+    stage = hide(partial(_Suppress, field, numbers, normalize, normalized=normalized or normalize is None))
+    del numbers  # an exception carries this frame, and error trackers print its locals
+    return unseen(stage)
 
 
 class _Suppress:
@@ -287,6 +291,10 @@ def load_suppression(path: str | os.PathLike[str], column: str | None = None, *,
         ConfigurationError: there is no such column, or a number needs an extra that is not installed.
 
     """
+    return unseen(hide(partial(_load, path, column, region)))
+
+
+def _load(path: str | os.PathLike[str], column: str | None, region: str) -> frozenset[str]:
     found: set[str] = set()
     bad: list[int] = []
     why: Reason | None = None
@@ -320,7 +328,7 @@ def _opted_out(record: dict[str, Any] | BadRecord, region: str) -> str | Reason 
     if sum(map(str.isdecimal, text)) >= _DIGITS_OF_TWO_NUMBERS:
         return Reason.TOO_LONG  # of which some separators would have the first one read
     try:
-        return phones.normalize(text, region) if text else None
+        return phones.read(text, region) if text else None
     except phones.PhoneNumberError as error:
         return error.kind.reason
 

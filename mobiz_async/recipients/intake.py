@@ -61,6 +61,19 @@ class Intake:
     in_place: bool = False
     """The records are nobody else's, and may be changed instead of copied."""
 
+    def __attrs_post_init__(self) -> None:
+        """Refuse a check that could never find anything: who asks for it would text those it is to keep out."""
+        if self.mobile_only and self.region is None:
+            raise ConfigurationError("needs region: other numbers go as they are", setting="mobile_only")
+        if self.dedupe is None:
+            return
+        rename = self.rename or {}
+        if self.dedupe in rename and self.dedupe not in rename.values():
+            what = f"is a field as the list has it, and {self.dedupe!r} is renamed to {rename[self.dedupe]!r} before"
+            raise ConfigurationError(what, setting="dedupe")
+        if self.definition is not None and self.dedupe not in self.definition:
+            raise ConfigurationError("is no field of the list", setting="dedupe")
+
     def stage(self, max_bytes: int | None = None, sparing: Callable[[Stage], Stage] | None = None) -> Stage:
         """Return the steps as one stage; it remembers what it has seen, so each run needs its own.
 
@@ -79,7 +92,7 @@ class Intake:
         if self.definition is not None:
             stages.append(definition_stage(self.definition))
         if self.suppress is not None:
-            normalize = partial(phones.normalize, region=self.region or "ZA")
+            normalize = partial(phones.read, region=self.region or "ZA")
             normalized = self.region is not None
             stage = suppression_stage(self.number_field, self.suppress, normalize=normalize, normalized=normalized)
             stages.append(stage if sparing is None else sparing(stage))

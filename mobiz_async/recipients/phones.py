@@ -23,6 +23,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
@@ -30,6 +31,7 @@ from mobiz_async.errors import ConfigurationError, MobizError, Reason
 from mobiz_async.recipients import south_african
 from mobiz_async.recipients.south_african import ASSIGNED, MOBILE, NATIONAL_LENGTH
 from mobiz_async.recipients.stages import Problem, Stage, Staged
+from mobiz_async.unseen import hide, unseen
 
 __all__ = [
     "RUINED",
@@ -39,6 +41,7 @@ __all__ = [
     "is_api_column",
     "normalize",
     "normalize_stage",
+    "read",
     "to_text",
 ]
 
@@ -89,6 +92,13 @@ def normalize(text: str, region: str = "ZA", mobile_only: bool = False) -> str:
         ConfigurationError: the number is not South African and the extra ``phones`` is not installed.
 
     """
+    held = hide(partial(read, text, region, mobile_only))
+    del text  # an exception carries this frame, and error trackers print its locals
+    return unseen(held)
+
+
+def read(text: str, region: str = "ZA", mobile_only: bool = False) -> str:
+    """Do what ``normalize`` does, with the number in the frames of what it raises."""
     clean = south_african.fold(text)
     if region == "ZA":
         number = south_african.read(clean, mobile_only=mobile_only)
@@ -309,7 +319,7 @@ class _Normalize:
         if value is None or (isinstance(value, str) and not value.strip()):
             return Reason.EMPTY
         try:
-            return normalize(to_text(value), self._region, self._mobile_only)
+            return read(to_text(value), self._region, self._mobile_only)
         except PhoneNumberError as error:
             return error.kind.reason
         except ConfigurationError:  # of the region nothing is wrong: it was checked

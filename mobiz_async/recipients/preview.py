@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import decimal
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from types import MappingProxyType
 from typing import Any
@@ -24,6 +25,7 @@ from mobiz_async.recipients.keyed import refuse_one_record
 from mobiz_async.recipients.schema import as_dicts, value_of
 from mobiz_async.recipients.stages import LARGEST_SLICE, Problem
 from mobiz_async.recipients.values import refusal_of
+from mobiz_async.unseen import hide, unseen
 
 __all__ = ["BadRow", "Preview", "preview"]
 
@@ -113,12 +115,9 @@ def preview(
         TypeError: ``records`` is no sync iterable of records, as a data frame or an asynchronous source is none.
 
     """
-    refuse_one_record(records)
-    if not isinstance(records, Iterable):
-        raise TypeError("preview reads a sync iterable of records; of an asynchronous source make a list first")
-    price = _price(price_per_segment)
     number_field = number_field or number_field_of(definition) or "Number"
-    stage = Intake(
+    make_intake = partial(
+        Intake,
         number_field=number_field,
         common=common,
         rename=rename,
@@ -127,8 +126,25 @@ def preview(
         definition=definition,
         suppress=suppress,
         dedupe=dedupe,
-    ).stage(max_chunk_bytes)
+    )
     books = _Books(number_field, message_field, chunk_size, max_chunk_bytes, first_bad)
+    look = hide(partial(_look, records, make_intake, max_chunk_bytes, books, price_per_segment))
+    del records, common, suppress, make_intake  # an exception carries this frame, and error trackers print its locals
+    return unseen(look)
+
+
+def _look(
+    records: Iterable[Any],
+    make_intake: Callable[[], Intake],
+    max_chunk_bytes: int,
+    books: _Books,
+    price_per_segment: decimal.Decimal | float | str | None,
+) -> Preview:
+    price = _price(price_per_segment)
+    refuse_one_record(records)
+    if not isinstance(records, Iterable):
+        raise TypeError("preview reads a sync iterable of records; of an asynchronous source make a list first")
+    stage = make_intake().stage(max_chunk_bytes)
     source = iter(records)
     read = 0
     while part := list(islice(source, LARGEST_SLICE)):

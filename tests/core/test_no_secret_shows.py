@@ -35,6 +35,7 @@ from mobiz_async import (
     Timeouts,
 )
 from mobiz_async.models import Pace
+from mobiz_async.recipients import load_suppression, phones, preview, suppression_stage
 from mobiz_async.sandbox import Fault, Faults, Sandbox
 
 API_KEY = "k3yApi/+==9\\f"
@@ -509,6 +510,35 @@ async def test_no_recipient_shows_when_a_record_raises_without_frames_of_its_own
     assert error.__cause__ is not None
     assert traceback.extract_tb(error.__cause__.__traceback__)
     assert_free(everything_about(error) + watch.written(), of=(*KEYS, NUMBER))
+
+
+WORD = "Thandiwe"
+
+
+def readings(folder: Path) -> dict[str, Callable[[], object]]:
+    """What is called without a client, each with a number or a list that is refused."""
+    optouts = folder / "optouts.txt"
+    optouts.write_text(f"{NUMBER}\n{NUMBER[:-3]} {WORD}\n")
+    rows, out = [{"Number": NUMBER, "Message": MESSAGE}], [NUMBER]
+    return {
+        "a number": lambda: phones.normalize(f"{NUMBER}00", "ZA"),
+        "a word": lambda: phones.normalize(WORD, "GB"),
+        "a file of opt-outs": lambda: load_suppression(optouts),
+        "a list of opt-outs": lambda: suppression_stage("Number", [*out, (NUMBER,)]),
+        "a preview's list of opt-outs": lambda: preview(rows, suppress=[*out, (NUMBER,)]),  # type: ignore[list-item]
+        "a preview's setting": lambda: preview(rows, suppress=out, mobile_only=True),
+        "a preview's price": lambda: preview(rows, common={"Message": MESSAGE}, price_per_segment="a lot"),
+        "a preview's source": lambda: preview(NUMBER),
+    }
+
+
+def test_no_recipient_shows_where_numbers_are_read_without_a_client(tmp_path: Path) -> None:
+    for what, read in readings(tmp_path).items():
+        with pytest.raises((MobizError, TypeError)) as raised:
+            read()
+
+        shown = "\n".join(map(frames_of_ours, chain(raised.value)))
+        assert not [word for word in (NUMBER[2:-3], MESSAGE, WORD) if word in shown], what
 
 
 def test_the_looking_itself_finds_what_is_there() -> None:

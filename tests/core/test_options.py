@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -63,6 +64,8 @@ def test_a_choice_may_be_given_as_its_word(name: str, given: str, expected: obje
         ("failures_kept", 0),
         ("progress", awaited),
         ("on_skipped", awaited),
+        ("journal", "spring.journal"),
+        ("journal", Path("spring.journal")),
     ],
 )
 def test_a_value_that_cannot_be_is_a_configuration_error_that_names_it(name: str, value: Any) -> None:

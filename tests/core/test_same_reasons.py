@@ -215,13 +215,13 @@ plainer = st.fixed_dictionaries({"Number": numbers}, optional={"Message": values
 held = st.one_of(
     plainer, plainer, records, st.builds(Person, numbers, values), st.builds(Contact, values, numbers), numbers
 )
+WIDE = {"Number": "msisdn", "Message": "text", "Points": "numeric", "Email": "email"}
+several = [(None, "Number"), (None, "Message"), (WIDE, "Number"), (WIDE, "Message"), ({"Number": "msisdn"}, "Number")]
+definition_and_dedupe = st.sampled_from([*several, *((definition, None) for definition, _ in several)])
 intakes = st.builds(
-    Intake,
+    lambda pair, **checks: Intake(definition=pair[0], dedupe=pair[1], **checks),
+    definition_and_dedupe,
     region=st.sampled_from([None, "ZA"]),
-    definition=st.sampled_from(
-        [None, {"Number": "msisdn", "Message": "text", "Points": "numeric", "Email": "email"}, {"Number": "msisdn"}]
-    ),
-    dedupe=st.sampled_from([None, "Number", "Message"]),
     suppress=st.sampled_from([None, ["082 000 0003"]]),
     common=st.sampled_from([None, {"Points": 1}]),
 )

@@ -66,7 +66,7 @@ PEOPLE = [
 @pytest.mark.parametrize("definition", [None, FIELDS])
 @pytest.mark.parametrize("region", [{}, {"region": "ZA"}])
 @pytest.mark.parametrize("dedupe", [{}, {"dedupe": "cell"}])
-@pytest.mark.parametrize("rename", [{}, {"rename": {"Text": "Message"}}, {"rename": {"cell": "Number"}}])
+@pytest.mark.parametrize("rename", [{}, {"rename": {"Text": "Message"}}, {"rename": {"Other": "cell"}}])
 async def test_what_it_says_is_what_send_bulk_with_the_same_settings_does(definition, region, dedupe, rename):
     checks = {**region, **dedupe, **rename, "common": {"Message": "hello"}, "suppress": [27_000_000_000, None]}
     fake = FakeTransport()
@@ -82,6 +82,27 @@ async def test_what_it_says_is_what_send_bulk_with_the_same_settings_does(defini
 def test_a_single_text_or_record_is_no_source_of_records(given):
     with pytest.raises(TypeError, match="not a single text or record, nor a data frame"):
         preview(given)
+
+
+@pytest.mark.parametrize(
+    ("checks", "said"),
+    [
+        ({"mobile_only": True}, "mobile_only needs region"),
+        ({"dedupe": "cell", "rename": {"cell": "Number"}}, "'cell' is renamed to 'Number'"),
+        ({"dedupe": "Email", "definition": FIELDS}, "dedupe is no field of the list"),
+    ],
+)
+async def test_a_check_that_could_never_find_anything_is_refused(checks, said):
+    """It would text people twice, or others than mobile numbers, and say nothing."""
+    contacts, fake = DataList("1", "x", checks.get("definition")), FakeTransport()
+    settings = {name: value for name, value in checks.items() if name != "definition"}
+    with pytest.raises(ConfigurationError, match=said):
+        preview(PEOPLE, **checks)
+    async with MobizClient(transport=fake) as client:
+        with pytest.raises(ConfigurationError, match=said):
+            await client.send_bulk(contacts, PEOPLE, **settings)
+
+    assert fake.requests == []
 
 
 def test_an_asynchronous_source_is_refused_by_its_name():
