@@ -32,6 +32,7 @@ from mobiz_async.options import BulkSettings
 from mobiz_async.recipients.sources import open_recipients
 from mobiz_async.reports import BulkReport
 from mobiz_async.sandbox import SandboxProcess
+from mobiz_async.sandbox.process import environment_of_child
 
 __all__ = ["Arrived", "demo", "peak_megabytes"]
 
@@ -157,7 +158,12 @@ async def _write(path: Path, records: int, screen: Screen) -> None:
     started = time.monotonic()
     # In a session of its own: a Ctrl-C on the terminal is for this process, which ends the other one.
     writer = await asyncio.create_subprocess_exec(
-        *_WRITER, str(path), str(records), stderr=asyncio.subprocess.PIPE, start_new_session=True
+        *_WRITER,
+        str(path),
+        str(records),
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+        env=environment_of_child(),
     )
     try:
         _, said = await writer.communicate()

@@ -12,10 +12,19 @@ from typing import Any, Self
 
 import aiohttp
 
-__all__ = ["SandboxProcess"]
+__all__ = ["SandboxProcess", "environment_of_child"]
 
 _GRACE = 5.0
 _READY = 30.0
+
+
+def environment_of_child() -> dict[str, str]:
+    """Return the environment of a process that has to import what this one can.
+
+    The package may be in no place that Python looks into by itself: in a zip file that is run, or a folder that the
+    program has added.
+    """
+    return os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
 
 
 class SandboxProcess:
@@ -49,7 +58,7 @@ class SandboxProcess:
             *self._arguments,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env=os.environ | self._keys,
+            env=environment_of_child() | self._keys,
             start_new_session=True,  # a Ctrl-C on the terminal is for the sender, which ends this one
         )
         try:

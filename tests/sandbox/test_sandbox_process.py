@@ -46,6 +46,15 @@ async def test_the_keys_of_a_process_go_through_its_environment(peer_of):
     assert b"other" not in shown
 
 
+async def test_a_process_imports_from_where_its_parent_does(monkeypatch, tmp_path):
+    """Which may be a zip file that is run, of which no other process knows."""
+    (tmp_path / "sitecustomize.py").write_text(f"open({str(tmp_path / 'seen')!r}, 'w').close()")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    async with SandboxProcess():
+        assert (tmp_path / "seen").exists()
+
+
 async def test_a_process_that_does_not_become_ready_is_a_runtime_error(tmp_path):
     with pytest.raises(RuntimeError, match="did not become ready"):
         async with SandboxProcess(["--log", str(tmp_path)]):
