@@ -35,12 +35,12 @@ class ConcurrencyLimit:
 
     def __init__(self, ceiling: int, *, increase: float, decrease: float) -> None:
         """Allow ``ceiling`` at once until told otherwise."""
-        self.ceiling = ceiling
+        self.ceiling: int = ceiling
         self._ceilings = [ceiling]
         self._learnt = math.inf
         self._increase = increase
         self._decrease = decrease
-        self.value = ceiling
+        self.value: int = ceiling
 
     @contextmanager
     def allowing(self, ceiling: int) -> Iterator[None]:

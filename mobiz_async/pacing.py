@@ -54,8 +54,8 @@ class Permit:
         self._lane = lane
         self._epoch = epoch
         self._settled = False
-        self.records = records
-        self.probe = probe
+        self.records: int = records
+        self.probe: bool = probe
         """Whether this attempt tries an open breaker; it says nothing about the request it carries."""
 
     def settle(self, verdict: Verdict | None, retry_after: float | None = None, delay: float | None = None) -> None:

@@ -80,7 +80,7 @@ class SQLiteJournal:
         """Name the file; it is opened, or created, by the run."""
         self._writer: Writer | None = None  # first of all: __del__ looks at it, also where the path is none
         self._place: Place | None = None
-        self.path = Path(path)
+        self.path: Path = Path(path)
 
     def __del__(self) -> None:
         # A run whose loop was closed over it is never closed; its thread would hold the file as long as the process.

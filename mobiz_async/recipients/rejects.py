@@ -81,7 +81,7 @@ class RejectsWriter:
         self._fields = list(map(_legible, fields or ()))
         self._whole = 0
         """Bytes of the file, up to the end of the last record."""
-        self.count = 0
+        self.count: int = 0
         """Records written so far."""
         try:
             self._file = _create(self._path, "w" if overwrite else "x")

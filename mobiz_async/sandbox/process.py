@@ -46,7 +46,7 @@ class SandboxProcess:
         self._arguments = [*arguments, "--until-stdin-closes", "--lifetime", str(lifetime)]
         self._keys = {"MOBIZ_SANDBOX_API_KEY": api_key, "MOBIZ_SANDBOX_SUBSCRIPTION_KEY": subscription_key}
         self._process: asyncio.subprocess.Process | None = None
-        self.base_url = ""
+        self.base_url: str = ""
         """The root of the API."""
 
     async def __aenter__(self) -> Self:

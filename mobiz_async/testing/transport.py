@@ -45,9 +45,9 @@ class FakeTransport:
         self._taken: list[PostedRequest] = []
         self.requests: list[PostedRequest] = []
         """Every POST, in order, retries included."""
-        self.held = 0
+        self.held: int = 0
         """How many are held back at the moment."""
-        self.closed = False
+        self.closed: bool = False
 
     def __repr__(self) -> str:
         return f"<FakeTransport: {len(self.requests)} requests, {self.held} held>"
