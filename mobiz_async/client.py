@@ -103,9 +103,11 @@ class MobizClient:
         never closed (for proxies and TLS settings of your own); it is of the event loop that the client is used in.
         ``transport`` replaces the network altogether.
         ``trust_env`` goes through the proxy of ``HTTPS_PROXY``, if there is one, and heeds ``NO_PROXY``.
-        ``concurrency`` bounds bulk requests in flight; ``pace`` says it and more. ``events`` are called with an
-        ``AttemptEvent`` after each attempt, and not awaited. ``expect_continue`` sends a body only after the server's
-        ``100 Continue``, which turns some unknowns into provably not sent, where the server takes part in it.
+        ``retry`` says what is tried again and for how long, ``timeouts`` what one attempt may take, ``clock`` what time
+        it is, for tests. ``send_time_format`` is how a ``send_time`` is written. ``concurrency`` bounds bulk requests
+        in flight; ``pace`` says it and more, and counts instead. ``events`` are called with an ``AttemptEvent`` after
+        each attempt, and not awaited. ``expect_continue`` sends a body only after the server's ``100 Continue``, which
+        turns some unknowns into provably not sent, where the server takes part in it.
 
         Raises ``ConfigurationError`` for a missing key, an async event hook, or a ``base_url`` that is neither https
         nor on this machine, unless ``allow_insecure`` (or ``MOBIZ_ALLOW_INSECURE=1``) asks for it by name.
@@ -266,8 +268,9 @@ class MobizClient:
 
         What arrives within ``max_wait`` seconds, or up to ``max_batch``, goes as one POST; ``await otp.send(fields)``
         returns the caller's own receipt, or raises its own copy of the batch's error. At most ``max_queue`` wait:
-        further callers wait for room, or with ``on_full="fail"`` get a ``NotSentError``. Leaving the block sends what
-        waits, for up to ``close_timeout`` seconds (None: as long as it takes).
+        further callers wait for room, or with ``on_full="fail"`` get a ``NotSentError``. ``max_batches_in_flight`` are
+        under way at most. Leaving the block sends what waits, for up to ``close_timeout`` seconds (None: as long as it
+        takes).
         """
         key = Secret(trigger_key)
         del trigger_key  # as in trigger
@@ -323,6 +326,7 @@ class MobizClient:
 
         It is sent again only where it provably was not applied. Raises ``InvalidRecordError`` or
         ``ConfigurationError`` (too many) before anything is sent, and the ``RequestError`` kinds. No rows: no request.
+        ``number_field`` is as in ``BulkOptions``.
         """
         held = hide(rows)
         del rows  # as in trigger

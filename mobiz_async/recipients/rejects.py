@@ -16,6 +16,7 @@ import json
 import os
 import stat
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -28,6 +29,7 @@ from mobiz_async.recipients.stages import SKIPS, Problem
 from mobiz_async.recipients.tables import RAW_COLUMN, REJECT_COLUMNS
 from mobiz_async.recipients.values import fault_of, value_problem
 from mobiz_async.reports import ChunkOutcome
+from mobiz_async.unseen import hide, unseen
 
 __all__ = ["RejectsWriter", "is_file_of_rejects", "is_there_already"]
 
@@ -101,6 +103,11 @@ class RejectsWriter:
 
     def write(self, record: Any, *, row: int, reason: str, field: str | None = None) -> None:
         """Write one record; one that is no mapping has its place and its reason only."""
+        writing = hide(partial(self._write, record, row, reason, field))
+        del record  # an exception carries this frame, and error trackers print its locals
+        unseen(writing)
+
+    def _write(self, record: Any, row: int, reason: str, field: str | None) -> None:
         cells = _cells(record) if isinstance(record, Mapping) else {}
         reason, field = _legible(str(reason)), _legible(field)
         if self._json:
@@ -119,7 +126,9 @@ class RejectsWriter:
         will. ``write`` takes them, for a file that is not sent.
         """
         if problem.reason not in SKIPS:
-            self.write(problem.record, row=problem.row, reason=problem.reason.value, field=problem.field)
+            writing = hide(partial(self._write, problem.record, problem.row, problem.reason.value, problem.field))
+            del problem  # as in write
+            unseen(writing)
 
     def write_chunk(self, chunk: ChunkOutcome) -> None:
         """Write the records of a chunk that still has its body, with its outcome as the reason.
@@ -127,8 +136,13 @@ class RejectsWriter:
         A chunk whose outcome is ``unknown`` may have been sent, and one that is ``pending`` goes when a run with a
         journal goes on: who sends such records as well may reach people twice.
         """
+        writing = hide(partial(self._write_chunk, chunk))
+        del chunk  # as in write
+        unseen(writing)
+
+    def _write_chunk(self, chunk: ChunkOutcome) -> None:
         for row, record in chunk.records():
-            self.write(record, row=row, reason=chunk.outcome.value)
+            self._write(record, row, chunk.outcome.value, None)
 
     def _append(self, line: str) -> None:
         """Write a line as a whole, or not at all: half a record may pass for one, with a text that breaks off."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import json
 import logging
 import operator
+import os
 import pickle
 import re
 import traceback
@@ -25,17 +27,20 @@ from fakes import numbers
 
 import mobiz_async
 from mobiz_async import (
+    ChunkOutcome,
     ConfigurationError,
     InvalidRecordError,
     MobizClient,
     MobizError,
+    Outcome,
+    Reason,
     RetryPolicy,
     Secret,
     SourceError,
     Timeouts,
 )
 from mobiz_async.models import Pace
-from mobiz_async.recipients import load_suppression, phones, preview, suppression_stage
+from mobiz_async.recipients import Problem, RejectsWriter, load_suppression, phones, preview, suppression_stage
 from mobiz_async.sandbox import Fault, Faults, Sandbox
 
 API_KEY = "k3yApi/+==9\\f"
@@ -510,6 +515,25 @@ async def test_no_recipient_shows_when_a_record_raises_without_frames_of_its_own
     assert error.__cause__ is not None
     assert traceback.extract_tb(error.__cause__.__traceback__)
     assert_free(everything_about(error) + watch.written(), of=(*KEYS, NUMBER))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_no_recipient_shows_when_a_file_of_rejects_cannot_be_written(tmp_path: Path) -> None:
+    record = {"Number": NUMBER, "Message": MESSAGE}
+    chunk = ChunkOutcome(0, 1, 1, Outcome.REJECTED, runs=((1, 1),), body=json.dumps([record]).encode())
+    for write in (
+        lambda rejects: rejects.write(record, row=1, reason="empty"),
+        lambda rejects: rejects.write_problem(Problem(1, "Number", Reason.EMPTY, record)),
+        lambda rejects: rejects.write_chunk(chunk),
+    ):
+        rejects = RejectsWriter(tmp_path / "rejects.csv", record, overwrite=True)
+        with open("/dev/full", "wb") as full:  # noqa: PTH123  a device
+            os.dup2(full.fileno(), rejects._file.fileno())
+        with pytest.raises(OSError, match="No space left") as raised:
+            write(rejects)
+        with contextlib.suppress(OSError):
+            rejects.close()
+        assert_free("\n".join(map(frames_of_ours, chain(raised.value))), of=(NUMBER, MESSAGE))
 
 
 WORD = "Thandiwe"
