@@ -155,7 +155,7 @@ class StopReason(enum.StrEnum):
     FAILURE_RATE = "more records failed than max_failure_rate allows"
     DEADLINE = "the deadline passed"
     UNREACHABLE = "the server could not be reached"
-    QUOTA = "the call volume quota is used up"
+    QUOTA = "the call volume quota is used up, or the server asks for too long a wait"
     SOURCE = "the source of records failed"
     JOURNAL = "the journal failed"
     CANCELLED = "the run was cancelled"

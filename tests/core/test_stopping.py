@@ -141,3 +141,12 @@ def test_the_table_holds_no_verdict_that_is_about_one_request_alone() -> None:
     passing = {Verdict.NOT_STARTED, Verdict.THROTTLED, Verdict.NO_ANSWER, Verdict.SERVER_ERROR, Verdict.UNREADABLE}
 
     assert STOPS.keys() == set(Verdict) - alone - passing
+
+
+async def test_a_long_retry_after_is_not_told_as_a_quota_alone() -> None:
+    """Whoever reads it would go and buy more calls."""
+    async with MobizClient(transport=FakeTransport([throttled(86_400)])) as client:
+        report = await client.send_bulk("1", [{"Number": "27821234567"}])
+
+    assert report.stopped is StopReason.QUOTA
+    assert "too long a wait" in report.stopped.value
