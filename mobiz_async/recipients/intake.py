@@ -68,7 +68,7 @@ class Intake:
         if self.dedupe is None:
             return
         rename = self.rename or {}
-        if self.dedupe in rename and self.dedupe not in rename.values():
+        if self.dedupe in rename and self.dedupe not in {*rename.values(), *(self.common or {})}:
             what = f"is a field as the list has it, and {self.dedupe!r} is renamed to {rename[self.dedupe]!r} before"
             raise ConfigurationError(what, setting="dedupe")
         if self.definition is not None and self.dedupe not in self.definition:

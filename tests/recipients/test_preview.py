@@ -84,6 +84,13 @@ def test_a_single_text_or_record_is_no_source_of_records(given):
         preview(given)
 
 
+def test_a_field_that_is_renamed_and_common_to_all_may_be_looked_at_for_duplicates():
+    people = [{"Number": "27821234567", "Message": "Hi"}, {"Number": "27821234568"}]
+    found = preview(people, rename={"Message": "Text"}, common={"Message": "hello"}, dedupe="Message")
+
+    assert (found.good, found.held_back) == (1, {Reason.DUPLICATE.value: 1})
+
+
 @pytest.mark.parametrize(
     ("checks", "said"),
     [
