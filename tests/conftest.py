@@ -6,6 +6,7 @@ import asyncio
 import functools
 import inspect
 import os
+import signal
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -26,6 +27,11 @@ for _name in ("MOBIZ_LOG", "FORCE_COLOR", "NO_COLOR", "CLICOLOR_FORCE", "TTY_COM
 for _name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
     os.environ.pop(_name, None)
     os.environ.pop(_name.lower(), None)
+
+# And so do the signals that whoever started the tests has ignored, by nohup or a shell's "&".
+for _name in ("SIGINT", "SIGTERM", "SIGHUP"):
+    if (_number := getattr(signal, _name, None)) is not None and signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # What runs the tests is measured. The programs that they start are not: it would double what their start costs, and

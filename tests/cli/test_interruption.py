@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -90,17 +89,6 @@ async def test_a_signal_after_the_run_is_only_remembered() -> None:
     assert (interruption.exit, said, interruption.absorb()) == (Exit.INTERRUPTED, [], False)
 
 
-@pytest.fixture
-def heeded() -> Iterator[None]:
-    """Signals as they are for a program that nobody has started with any of them ignored (nohup)."""
-    numbers = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-@pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_the_loop_is_closed_changes_nothing_of_what_was_told(monkeypatch, number: int) -> None:
     """A terminal that is closed sends two: the second may come when the run has ended at the first."""
