@@ -31,6 +31,9 @@ class Patience:
         self._limit = asyncio.timeout(None)
 
     async def __aenter__(self) -> Self:
+        task = asyncio.current_task()
+        assert task is not None  # asyncio.timeout asks for one as well
+        self._task, self._cancelled_before = task, task.cancelling()
         await self._limit.__aenter__()
         self._due = self._end = self._loop.time() + self._total
         self._look_at(self._due)
@@ -48,6 +51,10 @@ class Patience:
         if self._due < self._look:
             self._alarm.cancel()
             self._look_at(self._due)
+
+    def ran_out(self) -> bool:
+        """Whether a ``CancelledError`` in the block is of the time that is over, and of nobody else."""
+        return self._limit.expired() and self._task.cancelling() == self._cancelled_before + 1
 
     def _look_at(self, when: float) -> None:
         self._look = when

@@ -259,8 +259,9 @@ class AiohttpTransport:
                 if len(body) > cap:
                     response.close()
                     break
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            if response.status // 100 == 2:  # noqa: PLR2004  2xx: only the body could prove acceptance
+        except (aiohttp.ClientError, OSError, asyncio.CancelledError) as error:
+            broken_off = isinstance(error, asyncio.CancelledError) and not patience.ran_out()
+            if broken_off or response.status // 100 == 2:  # noqa: PLR2004  2xx: only the body could prove acceptance
                 raise
             body.clear()
         # A gateway may quote the URL back at us; the key goes no further than this.

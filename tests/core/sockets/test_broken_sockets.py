@@ -195,6 +195,47 @@ async def test_an_answer_that_never_came_whole_proves_nothing(transport_to: Make
     assert [body for _, body in seen.requests] == [BODY]
 
 
+@pytest.mark.parametrize("timeouts", [{"read": 0.1}, {"total": 0.1}], ids=["read", "total"])
+@pytest.mark.parametrize(
+    ("status", "verdict"),
+    [
+        ("400 Bad Request", Verdict.INVALID_PAYLOAD),
+        ("429 Too Many Requests", Verdict.THROTTLED),
+        ("401 Unauthorized", Verdict.AUTH_FAILED),
+        ("307 Temporary Redirect", Verdict.MISDIRECTED),
+    ],
+)
+async def test_a_refusal_whose_body_never_comes_is_known_by_its_status(
+    transport_to: Make, status: str, verdict: Verdict, timeouts: Any
+) -> None:
+    async def head_of_it(peer: Peer) -> None:
+        await peer.request()
+        await peer.answer(status, b"", "Location: /elsewhere", length=100)
+        await asyncio.Event().wait()
+
+    async with serving(head_of_it) as seen:
+        judged, _ = await posted(transport_to(seen.url, **timeouts))
+
+    assert told(judged) == (Stage.SENT, None, verdict)
+
+
+async def test_who_is_cancelled_while_the_body_of_a_refusal_is_read_is_cancelled(transport_to: Make) -> None:
+    asked = asyncio.Event()
+
+    async def head_of_it(peer: Peer) -> None:
+        await peer.request()
+        await peer.answer("400 Bad Request", b"", length=100)
+        asked.set()
+        await asyncio.Event().wait()
+
+    async with serving(head_of_it) as seen:
+        posting = asyncio.create_task(posted(transport_to(seen.url)))
+        await asked.wait()
+        posting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await posting
+
+
 async def test_silence_up_to_the_total_timeout_proves_nothing(transport_to: Make) -> None:
     async with serving(silence) as seen:
         judged, _ = await posted(transport_to(seen.url, total=0.1))
