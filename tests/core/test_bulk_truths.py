@@ -10,7 +10,13 @@ from typing import Any, NamedTuple
 import pytest
 from fakes import Gate, Network, accepted, agen, client_on, counts, failed, replied, rows
 
-from mobiz_async import ConfigurationError, MemoryJournal, OnUnknown, Outcome, StopReason
+from mobiz_async import (
+    ConfigurationError,
+    MemoryJournal,
+    OnUnknown,
+    Outcome,
+    StopReason,
+)
 from mobiz_async.errors import JournalError, SourceChangedError
 from mobiz_async.journal import Intent, Recalled, Settlement
 from mobiz_async.testing import FakeClock
@@ -70,6 +76,31 @@ async def test_what_may_have_been_sent_is_never_called_not_sent_where_the_journa
     report = raised.value.report
     assert report is not None
     assert (report.accepted, report.not_sent, report.unknown) == books
+
+
+async def test_what_an_outcome_calls_pending_is_what_the_resumed_run_sends() -> None:
+    answers = {1: replied(200, {"status": 1}), 2: replied(400), 3: failed(), 4: replied(401)}
+    journal = MemoryJournal()
+    network = Network(lambda _, n: answers[n])
+    async with (
+        client_on(network, concurrency=1) as client,
+        client.bulk("1", rows(50), chunk_size=10, journal=journal) as run,
+    ):
+        told = [outcome async for outcome in run]
+
+    resumed = Network()
+    async with client_on(resumed) as client:
+        await client.send_bulk("1", rows(50), chunk_size=10, journal=journal)
+
+    sent = {int(body[0]["Number"]) - int(rows(1)[0]["Number"]) + 1 for body in resumed.bodies}
+    assert {(one.first_record, one.outcome) for one in told} == {
+        (1, Outcome.ACCEPTED),
+        (11, Outcome.REJECTED),
+        (21, Outcome.UNKNOWN),
+        (31, Outcome.REJECTED),
+        (41, Outcome.NOT_SENT),
+    }
+    assert {one.first_record for one in told if one.pending} == {31, 41} == sent
 
 
 async def test_a_journal_that_raises_what_it_should_not_makes_no_report_less_true() -> None:
