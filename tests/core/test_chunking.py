@@ -14,7 +14,7 @@ from fakes import numbers, rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mobiz_async import slicing
+from mobiz_async import chunking, slicing
 from mobiz_async.chunking import Chunk, Chunker
 from mobiz_async.errors import InvalidRecordError, Reason, SourceError
 from mobiz_async.recipients.shape import shape_stage
@@ -377,6 +377,39 @@ async def test_slices_shrink_while_they_take_long_and_grow_again() -> None:
     await sized(0.0, 10)
 
     assert (sizes[0], sizes[-1]) == (LARGEST_SLICE, LARGEST_SLICE)
+
+
+@pytest.mark.parametrize(
+    ("is_async", "shrink"),
+    [
+        pytest.param(False, True, id="a source that computes holds the loop"),
+        pytest.param(True, False, id="one that waits does not"),
+    ],
+)
+async def test_slices_shrink_for_what_holds_the_loop(
+    monkeypatch: pytest.MonkeyPatch, is_async: bool, shrink: bool
+) -> None:
+    now = 0.0
+    sizes: list[int] = []
+
+    def slow() -> Iterator[Any]:
+        nonlocal now
+        for record in rows(2_000):
+            now += 0.001
+            yield record
+
+    class Sized(Slices):
+        async def next(self, room: int) -> list[Any]:
+            sizes.append(len(taken := await super().next(room)))
+            return taken
+
+    monkeypatch.setattr(chunking, "Slices", Sized)
+    source = at_once(slow()) if is_async else slow()
+    reader, _ = chunker(source, timer=lambda: now)
+    while await reader.next() is not None:
+        pass
+
+    assert (sizes[0], 1 in sizes) == (LARGEST_SLICE, shrink)
 
 
 async def test_an_async_source_is_asked_for_no_more_than_there_is_room_for() -> None:

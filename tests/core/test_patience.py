@@ -82,3 +82,59 @@ def test_what_is_heard_puts_the_end_off_and_no_further_than_the_whole_time(loop:
         loop.ring()
 
     assert ended == [300.0]
+
+
+@pytest.mark.parametrize(
+    ("total", "also_cancelled", "of_the_time"),
+    [
+        pytest.param(0.000_001, False, True, id="the time is over"),
+        pytest.param(300.0, True, False, id="somebody cancels"),
+        pytest.param(0.000_001, True, False, id="both, and then it is a cancellation"),
+    ],
+)
+async def test_whose_a_cancellation_is_can_be_told(total: float, also_cancelled: bool, of_the_time: bool) -> None:
+    said: list[bool] = []
+
+    async def attempt() -> None:
+        me = asyncio.current_task()
+        assert me is not None
+        async with Patience(Timeouts(read=60.0, total=total)) as patience:
+            if total > 1:
+                me.cancel()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if also_cancelled and total < 1:
+                    me.cancel()
+                said.append(patience.ran_out())
+                raise
+
+    with pytest.raises(TimeoutError if of_the_time else asyncio.CancelledError):
+        await asyncio.wait_for(asyncio.create_task(attempt()), 10)
+
+    assert said == [of_the_time]
+
+
+async def test_what_was_in_time_leaves_no_alarm_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    alarms: list[asyncio.TimerHandle] = []
+    loop = asyncio.get_running_loop()
+    call_at = loop.call_at
+
+    def noted(when: float, ring: Callable[[], None]) -> asyncio.TimerHandle:
+        alarms.append(call_at(when, ring))
+        return alarms[-1]
+
+    monkeypatch.setattr(loop, "call_at", noted)
+
+    async with Patience(Timeouts()) as patience:
+        patience.heard()
+
+    assert [alarm.cancelled() for alarm in alarms] == [True, True]
+
+
+def test_an_alarm_that_is_a_little_late_is_in_time(loop: StoppedLoop) -> None:
+    ended: list[float] = []
+    begun(loop, ended)
+    loop.ring(late=15.0)
+
+    assert ended == [75.0]
