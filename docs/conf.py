@@ -13,7 +13,7 @@ author = "The mobiz_async authors"
 project_copyright = "The mobiz_async authors"
 release = version = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "mobiz_docs"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "mobiz_docs"]
 exclude_patterns = ["_build", "_ext", "_generated"]
 source_suffix = {".md": "markdown"}
 
@@ -30,8 +30,6 @@ autodoc_preserve_defaults = True
 maximum_signature_line_length = 120
 python_use_unqualified_type_names = True
 add_module_names = False
-napoleon_google_docstring = True
-napoleon_numpy_docstring = False
 toc_object_entries_show_parents = "hide"
 
 # What is not ours is not in this site: the standard library, aiohttp, type variables.

@@ -128,7 +128,7 @@ class ChunkOutcome:
 
 @attrs.define
 class Stats:
-    """Live counts of a run, in records, but for ``chunks``, ``requests`` and ``retries``."""
+    """Live counts of a run, in records, but for ``chunks``, ``requests`` and ``retries``; ``elapsed`` is in seconds."""
 
     read: int = 0
     accepted: int = 0
@@ -151,9 +151,10 @@ class Stats:
 class BulkReport:
     """The books of a bulk run: ``read = accepted + rejected + not_sent + unknown + skipped``, always.
 
-    Counts are records. ``failures`` holds the first and the last of the chunks that were not accepted; the totals are
-    exact however many there were. ``stopped`` says why the run ended before its source did; ``resumed`` how many of the
-    records were settled by an earlier run on the same journal and not sent by this one.
+    Counts are records, but for ``chunks``, ``failed_chunks``, ``requests`` and ``retries``; ``elapsed`` is in seconds.
+    ``failures`` holds the first and the last of the chunks that were not accepted; the totals are exact however many
+    there were. ``stopped`` says why the run ended before its source did; ``resumed`` how many of the records an earlier
+    run on the same journal had settled, so that this one did not send them.
     """
 
     read: int = 0
@@ -232,6 +233,7 @@ class TriggerReport:
     """The books of ``trigger_many``: every batch, in order, with its receipt or its error.
 
     ``stopped`` says why the run ended before its source did; what comes after the last of ``batches`` was not sent.
+    ``elapsed`` is in seconds.
     """
 
     batches: tuple[BatchOutcome, ...] = ()

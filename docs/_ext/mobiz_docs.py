@@ -7,7 +7,9 @@ import re
 import sys
 from typing import Any
 
+import attrs
 from chunk_life import draw
+from constructors import with_defaults, without_attrs_words
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from public import public_modules
@@ -15,6 +17,7 @@ from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import PycodeError
+from sphinx.ext.napoleon import GoogleDocstring
 from sphinx.pycode import ModuleAnalyzer
 
 from mobiz_async.journal import LIFE
@@ -63,10 +66,27 @@ def _reference(app: Sphinx, entry: Any, node: pending_xref, content: nodes.TextE
     return nodes.reference("", "", content, internal=True, refuri=uri)
 
 
-def describe_data(_: Sphinx, what: str, name: str, value: object, __: object, lines: list[str]) -> None:
-    """Give a constant or an alias the words under its definition, instead of those of its type (``int([x])``)."""
-    if what == "data":
-        lines[:] = _said_of(name.rpartition(".")[2], value)
+def describe(_: Sphinx, what: str, name: str, value: object, __: object, lines: list[str]) -> None:
+    """Read sections such as ``Raises:``; say of a constant what stands under it, not what its type is (``int([x])``).
+
+    Napoleon as an extension would also take the words of an attribute up to a colon for its type.
+    """
+    match what:
+        case "data":
+            lines[:] = _said_of(name.rpartition(".")[2], value)
+        case "attribute" | "property":
+            pass
+        case _:
+            lines[:] = GoogleDocstring(without_attrs_words(lines), what=what, name=name, obj=value).lines()
+
+
+def sign(
+    _: Sphinx, what: str, __: str, value: Any, ___: object, signature: str | None, returned: str | None
+) -> tuple[str, str | None] | None:
+    """Show the defaults of a class of attrs."""
+    if what == "class" and signature and attrs.has(value):
+        return with_defaults(value, signature), returned
+    return None
 
 
 def _said_of(name: str, value: object) -> list[str]:
@@ -84,5 +104,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("chunk-life", ChunkLifeDiagram)
     app.connect("source-read", leave_out_hidden)
     app.connect("missing-reference", link_public_name)
-    app.connect("autodoc-process-docstring", describe_data)
+    app.connect("autodoc-process-docstring", describe)
+    app.connect("autodoc-process-signature", sign)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

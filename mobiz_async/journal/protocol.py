@@ -129,6 +129,7 @@ class Intent:
     rows: tuple[tuple[int, int], ...]
     attempt_id: str
     at: float
+    """Seconds since the epoch."""
     body: bytes | bytearray = attrs.field(repr=False)
 
 
@@ -141,6 +142,7 @@ class Settlement:
     attempt_id: str
     event: Event
     at: float
+    """Seconds since the epoch."""
     status: int | None = None
     reference: str | None = None
 

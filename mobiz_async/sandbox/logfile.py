@@ -23,6 +23,7 @@ class LogEntry:
 
     sequence: int
     time: float
+    """Seconds since the epoch."""
     operation: str
     list_id: str | None
     digest: str
