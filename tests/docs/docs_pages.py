@@ -4,6 +4,7 @@ A page's blocks share a folder, a sandbox and a namespace, and run in the order 
 
 * ``python`` and ``sh`` blocks, unless ``<!-- not run: why -->`` stands before them (``<!-- demo -->`` and
   ``<!-- tests -->`` mark the README's two commands, which are run by hand and by ``.ci/run``);
+* ``<!-- sandbox -->``: the next block starts a sandbox in a terminal; the one there takes its ``--faults``;
 * comments that begin with ``<!-- python`` or ``<!-- sh``: what the reader need not see;
 * ``<!-- save: FILE -->``: the next block is written to a file; ``<!-- ends with: N -->``: its commands fail with N;
 * a ``text`` block behind ``<!-- output -->`` is compared with what the commands before it wrote.
@@ -22,7 +23,7 @@ GENERATED = DOCS / "_generated"
 _BLOCK = re.compile(
     r"^(?P<fence>`{3,})(?P<info>[^\n`]*)\n(?P<code>.*?)^(?P=fence)\s*$"
     r"|^<!-- (?P<hidden>python|sh)\n(?P<secret>.*?)^-->$"
-    r"|^<!-- (?P<word>not run|output|demo|tests|save|ends with)(?:: (?P<more>[^\n]*))? -->$",
+    r"|^<!-- (?P<word>not run|output|demo|tests|save|sandbox|ends with)(?:: (?P<more>[^\n]*))? -->$",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -67,8 +68,8 @@ def _all(page: Path) -> list[Block]:
         language = (match["info"] or "").strip()
         if match["hidden"]:
             found.append(Block(match["hidden"], match["secret"], line, shown=False))
-        elif word in ("output", "save"):
-            found.append(Block(word, match["code"], line, about, match.span("code"), word == "save"))
+        elif word in ("output", "save", "sandbox"):
+            found.append(Block(word, match["code"], line, about, match.span("code"), word != "output"))
         elif language in ("python", "sh"):
             skipped = word not in ("", "ends with")
             found.append(Block("skipped" if skipped else language, match["code"], line, "" if skipped else about))

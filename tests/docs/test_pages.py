@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from docs_pages import DOCS, ROOT, Block, blocks, masked, pages, write_outputs
 
-from mobiz_async.sandbox import Sandbox
+from mobiz_async.sandbox import Faults, Sandbox
 
 KEYS = {
     "MOBIZ_API_KEY": "sandbox-api-key",
@@ -35,6 +35,7 @@ class Course:
 
     def __init__(self, page: Path, sandbox: Sandbox, folder: Path) -> None:
         self.page = page
+        self.sandbox = sandbox
         self.folder = folder
         self.namespace: dict[str, Any] = {"__name__": "page", "sandbox": sandbox}
         self.written = ""
@@ -48,6 +49,8 @@ class Course:
                 await self.shell(block)
             case "save":
                 self.folder.joinpath(block.about).write_text(block.code, "utf-8")
+            case "sandbox":
+                self.sandbox.faults = Faults.parse(block.code.split("--faults ")[1].split()[0])
             case "output":
                 self.outputs[block] = self.written
                 if not WRITE:
@@ -125,3 +128,28 @@ def test_blocks_of_code_are_run_unless_a_page_says_why_not() -> None:
     shown = {page: sum(block.shown for block in blocks(page)) for page in pages()}
 
     assert [page for page in pages() if fences[page] != excused[page] + shown[page]] == []
+
+
+def test_whoever_follows_a_page_comes_to_the_outputs_that_it_shows() -> None:
+    """What the commands before an output need, files and faults, is not made where only the tests see it."""
+    needed = re.compile(r"write_text|sandbox\.faults")
+    hidden = []
+    for page in pages():
+        every = blocks(page)
+        last = max((place for place, block in enumerate(every) if block.kind == "output"), default=0)
+        made = [block for block in every[:last] if not block.shown and needed.search(block.code)]
+        hidden += [f"{page.name}:{block.line}" for block in made]
+
+    assert hidden == []
+
+
+def test_no_two_pages_use_the_same_journal() -> None:
+    """Pages are followed one after the other in one folder, and a journal belongs to one run."""
+    named = re.compile(r"(?:--journal |SQLiteJournal\(\")([\w.-]+)")
+    journals = [
+        name
+        for page in pages()
+        for name in {n for block in blocks(page) if block.shown for n in named.findall(block.code)}
+    ]
+
+    assert sorted(journals) == sorted(set(journals))
