@@ -215,10 +215,11 @@ class MobizClient:
     ) -> TriggerReport:
         """TriggerMessage with arrays of at most ``batch_size`` objects, ``concurrency`` batches at a time.
 
-        ``rows`` is any sync or async iterable. Every batch has its own outcome, receipt or error in the report; one
-        that fails hides no other's ids. What every other batch would meet as well (refused credentials, no server, a
-        quota) ends the run, and ``report.stopped`` says so. Raises ``InvalidRecordError`` and ``SourceError``, with
-        ``report`` set to what was sent before it. The vendor names no limit of a batch; 500 is ours.
+        ``rows`` is any sync or async iterable; without ``concurrency`` the client's counts. Every batch has its own
+        outcome, receipt or error in the report; one that fails hides no other's ids. What every other batch would meet
+        as well (refused credentials, no server, a quota) ends the run, and ``report.stopped`` says so. Raises
+        ``InvalidRecordError`` and ``SourceError``, with ``report`` set to what was sent before it. The vendor names no
+        limit of a batch; 500 is ours.
         """
         held, key = hide(rows), Secret(trigger_key)
         del rows, trigger_key  # as in trigger

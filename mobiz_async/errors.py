@@ -6,7 +6,7 @@
     ├── SourceError               mend the source, which raised; report says what was sent
     ├── SourceChangedError        the source differs from what the journal saw; nothing sent after it
     ├── JournalError              the journal cannot be written or used; nothing is sent without it
-    │   └── JournalLostError      its file was removed, moved or replaced during the run: put it back first
+    │   └── JournalLostError      its file was removed, moved or replaced: put it back first
     └── RequestError              one POST did not end in acceptance
         ├── NotSentError          provably not applied: safe to send again
         │   ├── ConnectError      no connection could be made
