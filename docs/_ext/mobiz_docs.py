@@ -83,7 +83,9 @@ def describe(_: Sphinx, what: str, name: str, value: object, __: object, lines: 
 def sign(
     _: Sphinx, what: str, __: str, value: Any, ___: object, signature: str | None, returned: str | None
 ) -> tuple[str, str | None] | None:
-    """Show the defaults of a class of attrs."""
+    """Show the defaults of a class of attrs, and no constructor of a protocol."""
+    if what == "class" and getattr(value, "_is_protocol", False):
+        return "", returned
     if what == "class" and signature and attrs.has(value):
         return with_defaults(value, signature), returned
     return None
