@@ -141,7 +141,7 @@ class ChunkLife:
         if outcome is Outcome.REJECTED:
             error = _refusal(part)
         elif outcome is Outcome.UNKNOWN:
-            why = "ended before it knew the outcome" if told else "may have sent it, and the journal cannot tell"
+            why = "did not learn the outcome" if told else "may have sent it, and the journal cannot tell"
             error = _error(
                 OutcomeUnknownError,
                 f"an earlier run {why}{why_unknown_still}",
