@@ -8,13 +8,16 @@ handler, since the first process of a container is not ended by a signal without
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sys
 from collections.abc import Iterable
 from types import FrameType
 
 __all__ = ["main"]
 
+_SIGNALLED = 128
 _INTERRUPTED = 130
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _AS_EVER = (signal.SIG_DFL, signal.default_int_handler)
@@ -35,6 +38,12 @@ def main() -> int:
     except KeyboardInterrupt:  # in the moment before the command expects one, or after
         code = _INTERRUPTED
     _leave_on(heeded, code)
+    if code > _SIGNALLED:
+        # Whoever asked it to end is not kept waiting for a thread that looks up a name, as the interpreter would be.
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
     return code
 
 

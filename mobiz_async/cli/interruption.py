@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -166,6 +167,14 @@ async def interruptible(
         return code
 
 
+class _Unawaited(ThreadPoolExecutor):
+    """Threads that nobody waits for at the end: a look-up of a name cannot be broken off, and may take a minute."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        del wait
+        super().shutdown(wait=False, cancel_futures=cancel_futures)
+
+
 def obeying_signals(
     grace: float, say: Callable[[str], None], work: Callable[[Interruption], Coroutine[Any, Any, int]]
 ) -> int:
@@ -175,7 +184,9 @@ def obeying_signals(
     """
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     try:
-        return asyncio.run(interruptible(grace, say, work))
+        with asyncio.Runner() as runner:
+            runner.get_loop().set_default_executor(_Unawaited())
+            return runner.run(interruptible(grace, say, work))
     except KeyboardInterrupt:
         raise Interrupted(_WHO_KNOWS, Exit.INTERRUPTED) from None
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -106,6 +107,22 @@ def test_a_signal_while_the_loop_is_closed_changes_nothing_of_what_was_told(monk
 
     assert (code, left) == (4, [4])
     assert [signal.getsignal(each) for each in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_when_the_work_is_over_it_waits_for_no_look_up_of_a_name() -> None:
+    """None can be broken off. While it was waited for, nothing was told, and a second Ctrl-C told what was not so."""
+    over = threading.Event()
+    found: list[bool] = []
+
+    async def work(_: Interruption) -> int:
+        asyncio.get_running_loop().run_in_executor(None, lambda: found.append(over.wait(timeout=5.0)))
+        return 7
+
+    code = obeying_signals(1.0, print, work)
+    ended_before = list(found)
+    over.set()
+
+    assert (code, ended_before) == (7, [])
 
 
 def an_attempt(outcome: Outcome) -> AttemptEvent:

@@ -76,11 +76,11 @@ def test_a_mistake_of_ours_is_told_without_what_it_was_working_on(cli, monkeypat
 def test_where_signals_cannot_be_handled_ctrl_c_claims_nothing(cli, served, monkeypatch) -> None:
     """On Windows it ends the loop as a KeyboardInterrupt, and nobody knows how far the request was."""
 
-    def interrupted(coroutine) -> None:
+    def interrupted(runner, coroutine) -> None:
         coroutine.close()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(asyncio, "run", interrupted)
+    monkeypatch.setattr(asyncio.Runner, "run", interrupted)
     ended = cli("trigger", "sandbox-trigger", "A=27821234567")
 
     assert (ended.code, ended.err.strip()) == (130, "interrupted; what was on its way may have been sent")

@@ -84,6 +84,24 @@ def test_ctrl_c_between_the_loading_and_the_work_ends_it_without_a_word() -> Non
     assert ended(program) == (130, "", "")
 
 
+def test_once_it_was_interrupted_it_waits_for_no_thread() -> None:
+    """One that looks up a name cannot be broken off, and the interpreter would wait for it."""
+    program = """
+        import threading
+        import mobiz_async.cli
+
+        def run(argv):
+            threading.Thread(target=threading.Event().wait).start()
+            sys.stdout.write("told")
+            return 143
+
+        mobiz_async.cli.load = lambda: run
+        sys.exit(mobiz_async_command.main())
+    """
+
+    assert ended(program) == (143, "told", "")
+
+
 def test_at_work_ctrl_c_is_what_it_always_is() -> None:
     """asyncio, and the command's own handlers, build on Python's."""
     program = """
