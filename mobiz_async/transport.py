@@ -16,6 +16,7 @@ How the pieces serve the verdicts:
 from __future__ import annotations
 
 import asyncio
+import os
 from functools import partial
 from typing import Any, Protocol, Self
 from weakref import WeakSet
@@ -153,6 +154,7 @@ class AiohttpTransport:
         self._under_way: set[Upload] = set()
         self._used: WeakSet[Any] = WeakSet()
         """The protocols (aiohttp's objects for connections) of connections that have carried a request already."""
+        self._process = os.getpid()
         self._closed = False
 
     def __repr__(self) -> str:
@@ -187,7 +189,7 @@ class AiohttpTransport:
             on_stage(new)
 
         reached(Stage.CONNECTING)
-        body = Upload(request.body, reached, self._stall, self._used)
+        body = Upload(request.body, reached, self._stall, self._used, self._process)
         self._under_way.add(body)
         reply: Reply | None = None
         failure: Failure | None = None

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import select
 import socket
 import struct
@@ -45,14 +46,25 @@ class Upload(aiohttp.Payload):
 
     _autoclose = True
 
-    def __init__(self, body: Body, on_stage: OnStage, stall: float, used: WeakSet[Any] | None = None) -> None:
-        """``used``: the protocols of connections that have carried an upload of this client; this one adds its own."""
+    def __init__(
+        self,
+        body: Body,
+        on_stage: OnStage,
+        stall: float,
+        used: WeakSet[Any] | None = None,
+        process: int | None = None,
+    ) -> None:
+        """``used``: the protocols of connections that have carried an upload of this client; this one adds its own.
+
+        ``process``: the one that sends it, this one where that is not said.
+        """
         super().__init__(b"", content_type="application/json")
         self._used = used if used is not None else WeakSet()
         self._body = body
         self._size: int = len(body)
         self._on_stage = on_stage
         self._stall = stall
+        self._process = process if process is not None else os.getpid()
         self._stopped = False
         self._transport: asyncio.WriteTransport | None = None
         self.stalled = False
@@ -69,8 +81,9 @@ class Upload(aiohttp.Payload):
         return bytes(self._body).decode(encoding, errors)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        if self._stopped or self.begun:
-            # Over; or a middleware of the session's sends the request again, which only the verdict may decide on.
+        if self._stopped or self.begun or self._process != os.getpid():
+            # Over; or a middleware of the session's sends the request again, which only the verdict may decide on; or a
+            # child that was forked in the middle runs the loop on, as it does for sys.exit(): its parent sends this.
             raise ConnectionAbortedError("an attempt sends its body once")
         protocol: Any = getattr(writer, "protocol", None)
         reused = protocol is not None and protocol in self._used

@@ -147,6 +147,20 @@ async def test_after_closing_nothing_is_sent(transport_to: Make, sandbox: Sandbo
     assert told(judged) == (Stage.QUEUED, Failure.CLOSED, Verdict.NOT_STARTED)
 
 
+async def test_a_child_that_was_forked_sends_nothing_of_its_parents(
+    transport_to: Make, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``sys.exit()`` in a child leaves by way of the loop, which runs there what is under way in the parent."""
+    transport = transport_to(sandbox.base_url)
+    await posted(transport)
+    monkeypatch.setattr("os.getpid", lambda: -1)
+
+    judged, _ = await posted(transport)
+
+    assert told(judged) == (Stage.CONNECTING, Failure.DISCONNECTED, Verdict.CONNECT_FAILED)
+    assert len(sandbox.requests) == 1
+
+
 async def test_through_a_session_that_has_been_closed_nothing_is_sent(transport_to: Make, sandbox: Sandbox) -> None:
     async with aiohttp.ClientSession() as session:
         transport = transport_to(sandbox.base_url, session=session)
