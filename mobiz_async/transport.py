@@ -44,7 +44,7 @@ _KEEP_ALIVE = 15.0
 _CONNECTIONS_TRIED = 3
 """For one attempt, where an answer is on them before it was sent. When one is found so, all that are in the pool may
 be; the loop has read from all of them by the next one but one."""
-_HEADERS_KEPT = ("retry-after", "content-type")
+_HEADERS_KEPT = ("retry-after", "date", "content-type")
 _URLS_KEPT = 256
 
 

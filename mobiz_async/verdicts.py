@@ -338,8 +338,8 @@ def classify(
 ) -> Judged:
     """Return what ``attempt`` proves.
 
-    ``now``, seconds since the epoch, is for a ``Retry-After`` that is a date; ``sent`` is the body of the request, of
-    which no number is to show in the reference of an exception.
+    ``now``, seconds since the epoch, is for a ``Retry-After`` that is a date, of a reply without one; ``sent`` is the
+    body of the request, of which no number is to show in the reference of an exception.
     """
     if attempt.reply is None:
         seen = Seen(operation, attempt)
@@ -354,18 +354,26 @@ def classify(
 
 
 def retry_after(reply: Reply, now: float) -> float | None:
-    """Return ``Retry-After`` in seconds (RFC 9110, 10.2.3: a number of seconds or a date), or None."""
+    """Return ``Retry-After`` in seconds (RFC 9110, 10.2.3: a number of seconds or a date), or None.
+
+    A date is measured by the server's own clock, where the reply has its ``Date``: this machine's may be wrong.
+    """
     text = reply.headers.get("retry-after", "").strip()
     if not text:
         return None
     try:
         seconds = float(text)
     except ValueError:
-        try:
-            when = parsedate_to_datetime(text)
-        except (ValueError, OverflowError):
+        until, since = _date(text), _date(reply.headers.get("date", ""))
+        if until is None:
             return None
-        if when.tzinfo is None:
-            when = when.replace(tzinfo=UTC)
-        seconds = when.timestamp() - now
+        seconds = until - (now if since is None else since)
     return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _date(text: str) -> float | None:
+    try:
+        when = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return (when if when.tzinfo is not None else when.replace(tzinfo=UTC)).timestamp()

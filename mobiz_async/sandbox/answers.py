@@ -87,8 +87,9 @@ def throttled_until(wall: float, seconds: float) -> Answer:
     """Return a 429 whose Retry-After is the HTTP date ``seconds`` after ``wall``, rounded up."""
     until = math.ceil(wall + seconds)
     answer = gateway(429, "Rate limit is exceeded.")
-    date = email.utils.formatdate(until, usegmt=True)
-    return attrs.evolve(answer, headers={"Retry-After": date}, retry_after=until - wall)
+    dates = {"Retry-After": until, "Date": wall}
+    headers = {name: email.utils.formatdate(when, usegmt=True) for name, when in dates.items()}
+    return attrs.evolve(answer, headers=headers, retry_after=until - wall)
 
 
 def unavailable(seconds: float | None) -> Answer:

@@ -328,5 +328,18 @@ def test_a_date_in_retry_after_is_read_by_the_clock_that_is_handed_in() -> None:
     assert classify(APPEND, attempt, now=NOW).retry_after == 5.0
 
 
+@pytest.mark.parametrize("wrong_by", [-7200.0, 7200.0])
+@pytest.mark.parametrize(("date", "expected"), [(formatdate(NOW, usegmt=True), 5.0), ("soon", None)])
+def test_it_is_measured_by_the_servers_own_clock_where_the_reply_tells_it(
+    wrong_by: float, date: str, expected: float | None
+) -> None:
+    """A clock that is ten minutes slow would make ten minutes of silence of five seconds."""
+    reply = Reply(429, {"retry-after": formatdate(NOW + 5, usegmt=True), "date": date})
+
+    found = retry_after(reply, NOW + wrong_by)
+
+    assert found == (max(0.0, 5.0 - wrong_by) if expected is None else expected)
+
+
 def test_an_exception_of_ours_is_what_a_judged_attempt_gives() -> None:
     assert all(isinstance(raised(TRIGGER, attempt), MobizError) for _, attempt, _ in FAILED)
