@@ -76,9 +76,10 @@ class AttemptError(Exception):
 # Read from the top: several of these are subclasses of later ones.
 FAILURE_OF: tuple[tuple[type[BaseException], Failure], ...] = (
     (aiohttp.ConnectionTimeoutError, Failure.CONNECT_TIMEOUT),
+    (aiohttp.ClientConnectorCertificateError, Failure.CERTIFICATE),
+    (aiohttp.ServerFingerprintMismatch, Failure.CERTIFICATE),
     (aiohttp.ClientConnectorError, Failure.CONNECT),
-    (aiohttp.ServerFingerprintMismatch, Failure.CONNECT),
-    (aiohttp.ClientHttpProxyError, Failure.CONNECT),
+    (aiohttp.ClientHttpProxyError, Failure.PROXY),
     (TimeoutError, Failure.TIMEOUT),
     (aiohttp.ClientPayloadError, Failure.TRUNCATED),
     (aiohttp.ClientResponseError, Failure.GARBAGE),

@@ -67,6 +67,8 @@ class Failure(enum.StrEnum):
 
     CONNECT = "no connection could be made"
     CONNECT_TIMEOUT = "connecting took longer than the timeout"
+    CERTIFICATE = "the server's certificate is not trusted"
+    PROXY = "the proxy made no connection"
     TIMEOUT = "no answer within the timeout"
     UPLOAD_STALLED = "the server stopped taking the body"
     DISCONNECTED = "the connection was lost before an answer came"

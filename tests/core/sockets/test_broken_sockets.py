@@ -111,7 +111,7 @@ async def test_a_certificate_nobody_vouches_for_is_not_sent(transport_to: Make) 
     async with serving(obliging, tls=True) as seen:
         judged, _ = await posted(transport_to(seen.url))
 
-    assert told(judged) == (Stage.CONNECTING, Failure.CONNECT, Verdict.CONNECT_FAILED)
+    assert told(judged) == (Stage.CONNECTING, Failure.CERTIFICATE, Verdict.CONNECT_FAILED)
     assert seen.requests == []
 
 
@@ -120,7 +120,7 @@ async def test_a_fingerprint_that_differs_is_not_sent(transport_to: Make) -> Non
     async with serving(obliging, tls=True) as seen, aiohttp.ClientSession(connector=connector) as session:
         judged, _ = await posted(transport_to(seen.url, session=session))
 
-    assert told(judged) == (Stage.CONNECTING, Failure.CONNECT, Verdict.CONNECT_FAILED)
+    assert told(judged) == (Stage.CONNECTING, Failure.CERTIFICATE, Verdict.CONNECT_FAILED)
     assert seen.requests == []
 
 

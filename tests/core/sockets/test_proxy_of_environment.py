@@ -104,7 +104,7 @@ async def test_a_proxy_that_refuses_is_not_sent_and_sees_no_key(environment, cli
     async with serving(refusing, tls=False) as seen:
         environment(HTTPS_PROXY=seen.url)
         mobiz = client_of("https://mobiz.example", trust_env=True, retry=ONCE)
-        with pytest.raises(ConnectError):
+        with pytest.raises(ConnectError, match="the proxy made no connection"):
             await mobiz.append("1", RECORDS)
 
     ((head, _),) = seen.requests
