@@ -48,7 +48,8 @@ def connect(
         claim(path)
         connection = sqlite3.connect(path.absolute(), timeout=0, isolation_level=None)  # ":memory:" is a name of a file
     except (OSError, sqlite3.Error) as error:
-        raise JournalError(f"the journal {path} cannot be opened: {type(error).__name__}") from None
+        why = getattr(error, "strerror", None) or type(error).__name__  # most of what a system says is an OSError
+        raise JournalError(f"the journal {path} cannot be opened: {why}") from None
     try:
         return connection, (_prepare(connection, identity), Place(path))
     except sqlite3.Error as error:

@@ -100,6 +100,12 @@ async def test_only_its_owner_may_read_what_has_a_name_already(tmp_path, kind):
     assert b"2782" in (tmp_path / "j").read_bytes()
 
 
+async def test_what_cannot_be_opened_is_told_with_what_the_system_says(tmp_path):
+    """Too many open files, a full disk and a name that is too long are all an OSError."""
+    with pytest.raises(JournalError, match=r"cannot be opened: File name too long$"):
+        await SQLiteJournal(tmp_path / ("j" * 300)).open(IDENTITY)
+
+
 async def test_what_sqlite_writes_beside_it_is_as_private(tmp_path):
     journal = SQLiteJournal(tmp_path / "j")
     await journal.open(IDENTITY)
