@@ -45,8 +45,6 @@ def unseen(call: Hidden[Callable[[], T]]) -> T:
         return next(call)()
     except Exception as error:  # noqa: BLE001  a caller's iterable may raise anything
         raised = without_ours(error)
-    if raised.__suppress_context__:
-        raised.__context__ = None  # "from None" hides it from the traceback, and keeps its frames all the same
     raise raised
 
 
@@ -56,7 +54,7 @@ def without_ours(error: E) -> E:
     It clears the locals of no frame, as ``theirs`` may. That matters where several tasks are given the same exception:
     among its frames are those of coroutines that still run, and clearing such a frame would end its coroutine.
     """
-    return error.with_traceback(_beyond_ours(error.__traceback__))
+    return _alone(error).with_traceback(_beyond_ours(error.__traceback__))
 
 
 def theirs(error: E) -> E:
@@ -70,7 +68,14 @@ def theirs(error: E) -> E:
     trace = _beyond_ours(below)
     if trace is None:
         clear_frames(below)
-    return error.with_traceback(trace or below)
+    return _alone(error).with_traceback(trace or below)
+
+
+def _alone(error: E) -> E:
+    """Return ``error`` without the exception that it hides: "from None" keeps that one, with all its frames."""
+    if error.__suppress_context__:
+        error.__context__ = None
+    return error
 
 
 def _beyond_ours(trace: TracebackType | None) -> TracebackType | None:

@@ -98,7 +98,7 @@ class BinaryFile:
 
     name: str
     read: Read
-    head: bytes
+    head: bytes = attrs.field(repr=False)
     raw: BinaryIO
     compressed: bool
     size: int | None

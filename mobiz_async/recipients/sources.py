@@ -31,6 +31,7 @@ from mobiz_async.recipients.parquet import open_parquet
 from mobiz_async.recipients.sheets import open_excel
 from mobiz_async.recipients.stages import BadRecord
 from mobiz_async.recipients.tables import Table, TableOptions
+from mobiz_async.unseen import hide, theirs, unseen
 
 __all__ = ["FileFormat", "Recipients", "SourceFileError", "open_recipients"]
 
@@ -169,8 +170,13 @@ class Recipients:
     def _slices(self, file: BinaryFile, table: Table) -> Iterator[list[Any]]:
         try:
             yield from table.slices
+        except Exception as error:  # noqa: BLE001  whatever it is, its frames hold the rows that were being read
+            raised = theirs(error)
+        else:
+            return
         finally:
             file.close()
+        raise raised
 
     def close(self) -> None:
         """Close the file; a stream is left as it is. Twice is fine."""
@@ -187,6 +193,9 @@ class Recipients:
         self.close()
 
     def _open(self) -> tuple[BinaryFile, Table]:
+        return unseen(hide(self._opened))
+
+    def _opened(self) -> tuple[BinaryFile, Table]:
         file = open_binary(self._source)
         try:
             return file, self._open_table(file)

@@ -66,6 +66,9 @@ class Staged(NamedTuple):
     rows: Sequence[int]
     problems: list[Problem]
 
+    def __repr__(self) -> str:
+        return f"Staged({len(self.records):,} records, {len(self.problems):,} problems)"
+
 
 Stage = Callable[[list[Any], Sequence[int]], Staged]
 

@@ -28,8 +28,8 @@ class LogEntry:
     list_id: str | None
     digest: str
     records: int
-    first: str | None
-    last: str | None
+    first: str | None = attrs.field(repr=False)
+    last: str | None = attrs.field(repr=False)
     send_time: str | None
     identities: tuple[str, ...] = attrs.field(repr=False)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import inspect
 import json
 import logging
@@ -39,9 +40,20 @@ from mobiz_async import (
     SourceError,
     Timeouts,
 )
+from mobiz_async.journal import Intent
 from mobiz_async.models import Pace
-from mobiz_async.recipients import Problem, RejectsWriter, load_suppression, phones, preview, suppression_stage
-from mobiz_async.sandbox import Fault, Faults, Sandbox
+from mobiz_async.recipients import (
+    BadRecord,
+    Problem,
+    RejectsWriter,
+    Staged,
+    load_suppression,
+    open_recipients,
+    phones,
+    preview,
+    suppression_stage,
+)
+from mobiz_async.sandbox import Fault, Faults, LogEntry, Sandbox, SeenMessage
 
 API_KEY = "k3yApi/+==9\\f"
 SUBSCRIPTION_KEY = "k3ySubscription/+9f"
@@ -534,6 +546,58 @@ def test_no_recipient_shows_when_a_file_of_rejects_cannot_be_written(tmp_path: P
         with contextlib.suppress(OSError):
             rejects.close()
         assert_free("\n".join(map(frames_of_ours, chain(raised.value))), of=(NUMBER, MESSAGE))
+
+
+def test_a_value_that_holds_recipients_shows_none_of_them() -> None:
+    record = {"Number": NUMBER, "Message": MESSAGE}
+    held = (
+        Problem(1, "Number", Reason.EMPTY, record),
+        BadRecord("Number", Reason.EMPTY, record),
+        Staged([record], [1], []),
+        Intent(0, 0, 1, ((1, 1),), "attempt", 0.0, json.dumps([record]).encode()),
+        LogEntry(1, 0.0, "SendBulkMessages", "1", "", 1, NUMBER, NUMBER, None, (NUMBER,)),
+        SeenMessage("id", NUMBER, TRIGGER_KEY, None, 1),
+    )
+
+    assert_free(repr(held), of=(*KEYS, NUMBER, MESSAGE))
+
+
+_ROWS = f"Number,Message\n{NUMBER},{MESSAGE}\n".encode()
+NO_TABLES = {
+    "names a column twice": f"{NUMBER},{NUMBER}\n".encode(),
+    "names none": f"{NUMBER},\n".encode(),
+}
+BROKEN_OFF = {
+    "another encoding": _ROWS * 3 + f"{NUMBER},{MESSAGE}é\n".encode("cp1252"),
+    "gzip": gzip.compress(_ROWS * 20)[:-9],
+    "no end of a line": _ROWS + NUMBER.encode() * (1 << 18),
+    "no end of quotes": _ROWS + f'{NUMBER},"{MESSAGE}\n'.encode(),
+}
+"""Files that begin well."""
+
+
+@pytest.mark.parametrize("what", [*NO_TABLES, *BROKEN_OFF])
+def test_no_recipient_shows_when_a_file_cannot_be_read(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "recipients.csv"
+    path.write_bytes({**NO_TABLES, **BROKEN_OFF}[what])
+    with pytest.raises(MobizError) as raised:
+        list(open_recipients(path))
+
+    assert_free(everything_about(raised.value), of=(NUMBER, MESSAGE))
+
+
+@pytest.mark.parametrize("what", BROKEN_OFF)
+@pytest.mark.parametrize("operation", ["send_bulk", "append", "trigger_many"])
+async def test_no_recipient_shows_when_a_file_that_is_sent_breaks_off(
+    tmp_path: Path, watch: Watch, operation: str, what: str
+) -> None:
+    path = tmp_path / "recipients.csv"
+    path.write_bytes(BROKEN_OFF[what])
+    async with client_of("http://127.0.0.1:9", retry=RetryPolicy(max_attempts=1)) as client:
+        _, error = await outcome_of(getattr(client, operation)("1", open_recipients(path)))
+
+    assert isinstance(error, SourceError)
+    assert_free(everything_about(error) + watch.written(), of=(*KEYS, NUMBER, MESSAGE))
 
 
 WORD = "Thandiwe"
