@@ -62,7 +62,7 @@ async def requests_threads(count: int, port: int) -> int:
 
 async def _elastic(count: int, port: int, **options: Any) -> int:
     from elasticsearch import AsyncElasticsearch  # noqa: PLC0415  the same
-    from elasticsearch.helpers import async_bulk  # noqa: PLC0415
+    from elasticsearch.helpers import async_bulk  # noqa: PLC0415  the same
 
     async with AsyncElasticsearch(f"http://127.0.0.1:{port}", request_timeout=_PATIENCE, **options) as client:
         sent, failed = await async_bulk(client, mappings(count), index="list", chunk_size=CHUNK, stats_only=True)

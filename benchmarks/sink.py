@@ -48,7 +48,7 @@ class Sink(asyncio.BufferedProtocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
-    def get_buffer(self, sizehint: int) -> Buffer:  # noqa: ARG002
+    def get_buffer(self, sizehint: int) -> Buffer:  # noqa: ARG002  asyncio's own name for it
         return self.shared
 
     def buffer_updated(self, nbytes: int) -> None:

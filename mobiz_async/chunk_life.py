@@ -21,7 +21,7 @@ import contextlib
 import itertools
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from typing import TypeVar
+from typing import TypeVar, assert_never
 
 import attrs
 
@@ -128,6 +128,8 @@ class ChunkLife:
                 assert step.late is not None
                 self._settled.append((step.start, step.start + step.count))
                 self._run.skip(step.late)
+            case _:
+                assert_never(step.fate)
 
     async def _settle_as_known(self, piece: Piece, part: Part, why_unknown_still: str = "") -> None:
         """Settle without a request what an earlier run has sent, or what nobody has."""

@@ -54,7 +54,7 @@ if os.environ.get("MOBIZ_TEST_LOOP") == "uvloop":
 if "MOBIZ_TEST_TLS" in os.environ:  # a folder made by trustme; SSL_CERT_FILE names who vouches for what is in it
     _https = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     _https.load_cert_chain(*(Path(os.environ["MOBIZ_TEST_TLS"], name) for name in ("server.pem", "server.key")))
-    Sandbox.__init__ = functools.partialmethod(Sandbox.__init__, ssl_context=_https)  # type: ignore[method-assign]
+    Sandbox.__init__ = functools.partialmethod(Sandbox.__init__, ssl_context=_https)
 
 
 @pytest.fixture(autouse=True)

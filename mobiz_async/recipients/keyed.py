@@ -18,7 +18,7 @@ def dict_of(kind: type) -> Callable[[Any], dict[Any, Any] | None] | None:
     A row with two fields of one name becomes None: drivers differ in which of them a dict would have.
     """
     if _is_named_tuple(kind):
-        names = kind._fields  # type: ignore[attr-defined]
+        names = kind._fields  # type: ignore[attr-defined]  # known by them
         return lambda row: dict(zip(names, row))  # noqa: B905  as many, by their class
     if _is_row(kind):
         return lambda row: _whole(row, dict(row._asdict()))
@@ -73,4 +73,4 @@ def is_one_record(source: object) -> bool:
     kind = type(source)
     if issubclass(kind, Mapping) or _is_named_tuple(kind) or _is_row(kind) or _is_frame(kind):
         return True
-    return _is_keyed(kind) and isinstance(next(iter(source.keys()), None), str)  # type: ignore[attr-defined]
+    return _is_keyed(kind) and isinstance(next(iter(source.keys()), None), str)  # type: ignore[attr-defined]  # known by it

@@ -27,7 +27,7 @@ def mistaken(_: Any) -> None:
 async def test_the_journal_hears_that_nothing_was_sent_although_a_callback_raises_on_the_way() -> None:
     """Else the chunk would be unknown to the run that goes on, and its records never be texted."""
     journal, fake = MemoryJournal(), FakeTransport(then=Hold(Stage.CONNECTING))
-    async with client_on(fake) as client:  # type: ignore[arg-type]
+    async with client_on(fake) as client:
         sending = asyncio.create_task(client.send_bulk("1", rows(3), journal=journal, progress=mistaken))
         await fake.until(lambda: fake.held == 1)
         sending.cancel()

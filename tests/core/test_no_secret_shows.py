@@ -613,7 +613,7 @@ def readings(folder: Path) -> dict[str, Callable[[], object]]:
         "a word": lambda: phones.normalize(WORD, "GB"),
         "a file of opt-outs": lambda: load_suppression(optouts),
         "a list of opt-outs": lambda: suppression_stage("Number", [*out, (NUMBER,)]),
-        "a preview's list of opt-outs": lambda: preview(rows, suppress=[*out, (NUMBER,)]),  # type: ignore[list-item]
+        "a preview's list of opt-outs": lambda: preview(rows, suppress=[*out, (NUMBER,)]),
         "a preview's setting": lambda: preview(rows, suppress=out, mobile_only=True),
         "a preview's price": lambda: preview(rows, common={"Message": MESSAGE}, price_per_segment="a lot"),
         "a preview's source": lambda: preview(NUMBER),

@@ -47,7 +47,7 @@ def loop(monkeypatch: pytest.MonkeyPatch) -> StoppedLoop:
 def begun(loop: StoppedLoop, ended: list[float]) -> Patience:
     """Within its block, and the body is out."""
     patience = Patience(Timeouts(read=60.0, total=300.0))
-    patience._limit = SimpleNamespace(reschedule=ended.append)  # type: ignore[assignment]
+    patience._limit = SimpleNamespace(reschedule=ended.append)
     patience._due = patience._end = 300.0
     patience._look_at(300.0)
     patience.heard()

@@ -34,7 +34,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 def idle(session: aiohttp.ClientSession) -> list[Any]:
     """The connections that wait to be used again, as aiohttp has them."""
-    return [held[0] for kept in session.connector._conns.values() for held in kept]  # type: ignore[union-attr]
+    return [held[0] for kept in session.connector._conns.values() for held in kept]
 
 
 def saying(status: str, said: asyncio.Event, told: asyncio.Event) -> Any:
