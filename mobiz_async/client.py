@@ -74,6 +74,10 @@ class MobizClient:
 
     Use it as an async context manager, or call ``aclose``. One client serves any number of tasks of one event loop, and
     paces all that they send. It holds no connection before the first request.
+
+    Before anything is sent, each operation raises ``ConfigurationError`` for an argument that cannot be meant (an empty
+    trigger key or list id, a number out of its range), ``TypeError`` for rows that are no iterable of records, and
+    ``RuntimeError`` when the client is closed, or belongs to another event loop or process.
     """
 
     def __init__(
@@ -234,7 +238,10 @@ class MobizClient:
         batch_size: int = 500,
         concurrency: int | None = None,
     ) -> TriggerReport:
-        """Schedule Message with arrays: ``trigger_many`` at ``send_time``, which is as in ``schedule``."""
+        """Schedule Message with arrays: ``trigger_many`` at ``send_time``, which is as in ``schedule``.
+
+        It raises what these two raise.
+        """
         held, key = hide(rows), Secret(trigger_key)
         del rows, trigger_key  # as in trigger
         when = format_send_time(send_time, self._send_time_format, self._clock.wall())
@@ -325,7 +332,7 @@ class MobizClient:
     ) -> AppendReceipt:
         """SendBulkMessages with exactly one request of at most 10,000 records, all of them or none.
 
-        It is sent again only where it provably was not applied. Raises ``InvalidRecordError`` or
+        It is sent again only where it provably was not applied. Raises ``InvalidRecordError``, ``SourceError`` or
         ``ConfigurationError`` (too many) before anything is sent, and the ``RequestError`` kinds. No rows: no request.
         ``number_field`` is as in ``BulkOptions``.
         """
@@ -368,7 +375,10 @@ class MobizClient:
     async def bulk(
         self, contacts: DataList | str | int, records: Records, **options: Unpack[BulkSettings]
     ) -> AsyncIterator[BulkRun]:
-        """``send_bulk``, watched: a context manager giving a ``BulkRun`` to iterate, look at and stop."""
+        """``send_bulk``, watched: a context manager giving a ``BulkRun`` to iterate, look at and stop.
+
+        Iterating it to the end, and its ``finish``, raise what ``send_bulk`` raises.
+        """
         begin = hide(partial(self._begin, contacts, records, options))
         del records, options  # as in trigger
         with self._lifetime.operation() as under_way:

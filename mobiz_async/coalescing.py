@@ -222,8 +222,9 @@ class Coalescer:
     async def send(self, fields: Any) -> TriggerReceipt:
         """Return the receipt for one object, sent along with whatever else arrives within ``max_wait``.
 
-        Raises what ``prepare`` raises, a ``RequestError`` that says what became of the batch, ``NotSentError`` when the
-        queue is full and ``on_full`` is ``"fail"``, and ``RuntimeError`` after closing or from another event loop.
+        Raises what ``prepare`` does (``InvalidRecordError``), a ``RequestError`` that says what became of the batch,
+        ``NotSentError`` when the queue is full and ``on_full`` is ``"fail"``, and ``RuntimeError`` after closing or
+        from another event loop.
         """
         held = hide(fields)
         del fields  # an exception carries this frame, and error trackers print its locals

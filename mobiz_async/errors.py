@@ -189,7 +189,7 @@ class RequestError(MobizError):
     ``operation`` is the vendor's name of it, ``status`` the HTTP status of the last answer (None without one),
     ``attempts`` how many POSTs were begun, ``result_code`` the vendor's code where the answer had one, ``reference``
     the gateway's activity id or the message reference, to quote to the vendor's support, as it came but for numbers
-    that were sent.
+    that were sent, ``retry_after`` the seconds that the answer asked to wait (None where it named none).
     """
 
     def __init__(

@@ -112,8 +112,9 @@ class Part:
     status: int | None = None
     reference: str | None = None
     intended_at: float | None = None
-    """Seconds since the epoch, like ``settled_at``."""
+    """When its latest attempt was intended, in seconds since the epoch."""
     settled_at: float | None = None
+    """When an outcome was written, in seconds since the epoch."""
     rows: tuple[tuple[int, int], ...] = ()
     """(first row, length) of each unbroken run of source rows."""
     has_body: bool = False

@@ -47,7 +47,7 @@ class SeenRequest:
     early_by: float = 0.0
     """Seconds by which this POST came before the Retry-After that an earlier POST *of the same body* was given."""
     during_backoff: float = 0.0
-    """The same, measured by the latest Retry-After given to any POST; may be one that was already on its way."""
+    """The same seconds by the latest Retry-After given to any POST; it may be one that was already on its way."""
 
 
 @attrs.frozen

@@ -31,7 +31,7 @@ class RateLimit:
     _taken: collections.deque[float] = attrs.field(factory=collections.deque, init=False, repr=False)
 
     def check(self, now: float) -> Answer | None:
-        """Count one POST, unless it is refused."""
+        """Count one POST, unless it is refused. ``now`` is in seconds that never go back."""
         while self._taken and self._taken[0] <= now - self.window:
             self._taken.popleft()
         if len(self._taken) < self.requests:
@@ -42,14 +42,14 @@ class RateLimit:
 
 @attrs.define
 class EveryNth:
-    """Every ``n``-th POST gets 429 with Retry-After ``retry_after``, whatever the time."""
+    """Every ``n``-th POST gets 429 with a Retry-After of ``retry_after`` seconds, whatever the time."""
 
     n: int = attrs.field(validator=attrs.validators.ge(1))
     retry_after: int = attrs.field(default=1, validator=attrs.validators.ge(0))
     _count: int = attrs.field(default=0, init=False, repr=False)
 
     def check(self, now: float) -> Answer | None:
-        """Count one POST. ``now`` plays no part."""
+        """Count one POST. ``now``, in seconds, plays no part."""
         del now
         self._count += 1
         return None if self._count % self.n else answers.throttled(self.retry_after)
@@ -57,14 +57,14 @@ class EveryNth:
 
 @attrs.define
 class Quota:
-    """A call volume: after ``calls`` POSTs every further one gets 403 with Retry-After ``retry_after``, for good."""
+    """A call volume: after ``calls`` POSTs each gets 403 with a Retry-After of ``retry_after`` seconds, for good."""
 
     calls: int = attrs.field(validator=attrs.validators.ge(0))
     retry_after: int = attrs.field(default=86_400, validator=attrs.validators.ge(0))
     _count: int = attrs.field(default=0, init=False, repr=False)
 
     def check(self, now: float) -> Answer | None:
-        """Count one POST. ``now`` plays no part."""
+        """Count one POST. ``now``, in seconds, plays no part."""
         del now
         self._count += 1
         return answers.quota(self.retry_after) if self._count > self.calls else None

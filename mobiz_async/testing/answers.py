@@ -94,13 +94,13 @@ def unauthorized() -> Reply:
 
 
 def throttled(retry_after: float | None = 1) -> Reply:
-    """Answer 429, with ``Retry-After`` in seconds unless it is None."""
+    """Answer 429, with ``retry_after`` seconds as its ``Retry-After``, or without one where that is None."""
     headers = {} if retry_after is None else {"retry-after": f"{retry_after:g}"}
     return json_reply(429, {"statusCode": 429, "message": "Rate limit is exceeded."}, headers)
 
 
 def quota_exceeded(retry_after: float = 3600) -> Reply:
-    """Answer 403 as the gateway does when the call volume is used up."""
+    """Answer 403 as the gateway does when the call volume is used up, for ``retry_after`` seconds more."""
     words = "Out of call volume quota. Quota will be replenished later."
     return json_reply(403, {"statusCode": 403, "message": words}, {"retry-after": f"{retry_after:g}"})
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import itertools
 import pkgutil
 import re
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from types import ModuleType
 from typing import Any
 
@@ -20,6 +23,7 @@ from public import PUBLIC, public_modules
 import mobiz_async
 import mobiz_async.integrations
 from mobiz_async import errors
+from mobiz_async.testing import FakeTransport
 
 ADAPTERS = [
     f"mobiz_async.integrations.{info.name}"
@@ -150,22 +154,136 @@ def test_every_error_that_a_public_function_raises_is_named_in_its_docstring() -
     assert silent == []
 
 
-UNITS = re.compile(r"second|factor|share", re.IGNORECASE)
+UNIT = re.compile(r"second|share|a factor|requests a round trip", re.IGNORECASE)
+UNIT_OF_ALL = re.compile(r"(?:, in|[Tt]imes are) seconds")
+SENTENCE_END = re.compile(r"[.;](?:\s|$)|\n\n")
+NUMBERS = ("float", "float | None")
 
 
-def test_every_value_that_is_a_float_says_its_unit() -> None:
-    unit_less = []
+def is_measured(name: str, kind: object) -> bool:
+    return name != "return" and (kind in NUMBERS or name == "retry_after")
+
+
+def measured() -> Iterator[tuple[str, str, str]]:
+    """Every public number with a unit: where it is, its name, and all that is said of it and what it belongs to."""
     for name, value in public():
-        if not (inspect.isclass(value) and attrs.has(value)):
-            continue
-        said = f"{value.__doc__}\n{inspect.getsource(value)}"
-        unit_less += [
-            f"{name}.{field.name}"
-            for field in attrs.fields(value)
-            if not field.name.startswith("_") and field.type in ("float", "float | None") and not UNITS.search(said)
-        ]
+        if inspect.isclass(value) and attrs.has(value):
+            own = _said_under_fields(value)
+            fields = [each for each in attrs.fields(value) if each.init and is_measured(each.name, each.type)]
+            yield from (
+                (name, each.name, f"{value.__doc__}\n\n``{each.name}`` {own.get(each.name)}") for each in fields
+            )
+        made = [("", value.__init__)] if inspect.isclass(value) and "__init__" in vars(value) else []
+        for member, function in [*made, *members(value)] if inspect.isclass(value) else [("", value)]:
+            if inspect.isfunction(function) and not (attrs.has(value) and not member):
+                said = f"{value.__doc__ if inspect.isclass(value) else ''}\n\n{function.__doc__}"
+                kinds = inspect.get_annotations(inspect.unwrap(function))
+                yield from ((name, each, said) for each, kind in kinds.items() if is_measured(each, kind))
 
-    assert unit_less == []
+
+def _said_under_fields(kind: type) -> dict[str, str]:
+    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    body = tree.body if isinstance(tree, ast.ClassDef) else []
+    return {
+        ast.unparse(node.target): str(after.value.value)
+        for node, after in itertools.pairwise(body)
+        if isinstance(node, ast.AnnAssign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+    }
+
+
+def test_every_number_of_time_says_its_unit() -> None:
+    """By its name, in a sentence that names it, or for all that stands in a class at once."""
+    found = set(measured())
+    unit_less = [
+        f"{where}.{name}"
+        for where, name, said in found
+        if "second" not in name
+        and not UNIT_OF_ALL.search(said)
+        and not any(f"``{name}``" in part and UNIT.search(part) for part in SENTENCE_END.split(said))
+    ]
+
+    assert len(found) > 40
+    assert sorted(unit_less) == []
+
+
+def endless() -> Iterator[dict[str, str]]:
+    yield {"Number": "27821234567"}
+    raise OSError
+
+
+async def entered(block: AbstractAsyncContextManager[Any]) -> None:
+    async with block as run:
+        await run.finish()
+
+
+ROW = {"A": "27821234567", "Number": "27821234567"}
+NOT_A_NUMBER = {**ROW, "B": float("nan")}
+NAIVE = datetime(2099, 1, 1)  # noqa: DTZ001  which is what is wrong with it
+MISTAKES: Mapping[str, tuple[Callable[[mobiz_async.MobizClient], Awaitable[Any]], ...]] = {
+    "trigger": (lambda mobiz: mobiz.trigger("", ROW), lambda mobiz: mobiz.trigger("key", NOT_A_NUMBER)),
+    "schedule": (
+        lambda mobiz: mobiz.schedule("", ROW, send_time="soon"),
+        lambda mobiz: mobiz.schedule("key", ROW, send_time=NAIVE),
+        lambda mobiz: mobiz.schedule("key", NOT_A_NUMBER, send_time="soon"),
+    ),
+    "trigger_many": (
+        lambda mobiz: mobiz.trigger_many("", [ROW]),
+        lambda mobiz: mobiz.trigger_many("key", [ROW], batch_size=0),
+        lambda mobiz: mobiz.trigger_many("key", [NOT_A_NUMBER]),
+        lambda mobiz: mobiz.trigger_many("key", endless()),
+        lambda mobiz: mobiz.trigger_many("key", ROW),
+    ),
+    "schedule_many": (
+        lambda mobiz: mobiz.schedule_many("key", [ROW], send_time=NAIVE),
+        lambda mobiz: mobiz.schedule_many("key", [NOT_A_NUMBER], send_time="soon"),
+        lambda mobiz: mobiz.schedule_many("key", endless(), send_time="soon"),
+        lambda mobiz: mobiz.schedule_many("key", ROW, send_time="soon"),
+    ),
+    "coalesce": (
+        lambda mobiz: entered(mobiz.coalesce("")),
+        lambda mobiz: entered(mobiz.coalesce("key", max_batch=0)),
+    ),
+    "create_list": (
+        lambda mobiz: mobiz.create_list("Spring", {"Number": "date"}),
+        lambda mobiz: mobiz.create_list("Spring", {"Number": "msisdn"}),
+    ),
+    "append": (
+        lambda mobiz: mobiz.append("", [ROW]),
+        lambda mobiz: mobiz.append("1", [ROW] * 10_001),
+        lambda mobiz: mobiz.append("1", [NOT_A_NUMBER]),
+        lambda mobiz: mobiz.append("1", endless()),
+        lambda mobiz: mobiz.append("1", ROW),
+    ),
+    "send_bulk": (
+        lambda mobiz: mobiz.send_bulk("", [ROW]),
+        lambda mobiz: mobiz.send_bulk("1", [ROW], chunk_size=0),
+        lambda mobiz: mobiz.send_bulk("1", [NOT_A_NUMBER]),
+        lambda mobiz: mobiz.send_bulk("1", endless()),
+        lambda mobiz: mobiz.send_bulk("1", ROW),
+    ),
+    "bulk": (
+        lambda mobiz: entered(mobiz.bulk("1", [ROW], chunk_size=0)),
+        lambda mobiz: entered(mobiz.bulk("1", [NOT_A_NUMBER])),
+        lambda mobiz: entered(mobiz.bulk("1", endless())),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+async def test_what_an_operation_raises_for_a_mistake_is_named_in_its_docstring(name: str) -> None:
+    """Or in that of the client, or of an operation that it refers to."""
+    kind = mobiz_async.MobizClient
+    own = getattr(kind, name).__doc__ or ""
+    related = [getattr(kind, word).__doc__ for word in re.findall(r"``(\w+)``", own) if word in MISTAKES]
+    said = "\n".join(map(str, [kind.__doc__, own, *related]))
+    silent = []
+    for mistake in MISTAKES[name]:
+        async with mobiz_async.MobizClient(transport=FakeTransport()) as mobiz:
+            with pytest.raises(Exception) as raised:  # noqa: PT011  of whatever kind
+                await mistake(mobiz)
+        silent += [raised.typename] if f"``{raised.typename}``" not in said else []
+
+    assert silent == []
 
 
 def test_every_operation_names_the_vendors_own_word_for_it() -> None:
