@@ -203,7 +203,7 @@ class _Suppress:
 
     def _form(self, value: Any) -> str:
         try:
-            text = phones.to_text(value)
+            text = phones.text_of(value)
             return text if self._normalize is None else self._normalize(text)
         except phones.PhoneNumberError:
             return _whole(value) if isinstance(value, int) else str(value).strip()

@@ -42,6 +42,7 @@ __all__ = [
     "normalize",
     "normalize_stage",
     "read",
+    "text_of",
     "to_text",
 ]
 
@@ -227,6 +228,13 @@ def to_text(value: object) -> str:
         PhoneNumberError: it is no whole number, or one too long for a float to hold exactly.
 
     """
+    held = hide(partial(text_of, value))
+    del value  # as in normalize
+    return unseen(held)
+
+
+def text_of(value: object) -> str:
+    """Do what ``to_text`` does, with the number in the frames of what it raises."""
     if isinstance(value, str):
         return value
     if isinstance(value, int) and not isinstance(value, bool):
@@ -319,7 +327,7 @@ class _Normalize:
         if value is None or (isinstance(value, str) and not value.strip()):
             return Reason.EMPTY
         try:
-            return read(to_text(value), self._region, self._mobile_only)
+            return read(text_of(value), self._region, self._mobile_only)
         except PhoneNumberError as error:
             return error.kind.reason
         except ConfigurationError:  # of the region nothing is wrong: it was checked

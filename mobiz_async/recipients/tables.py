@@ -19,7 +19,7 @@ from mobiz_async.recipients.columns import (
     nameable,
 )
 from mobiz_async.recipients.files import SourceFileError
-from mobiz_async.recipients.phones import RUINED, PhoneNumberError, to_text
+from mobiz_async.recipients.phones import RUINED, PhoneNumberError, text_of
 from mobiz_async.recipients.stages import BadRecord
 
 __all__ = [
@@ -138,7 +138,7 @@ def as_phone(field: str, value: object) -> str | BadRecord | None:
     if isinstance(value, str) and RUINED.fullmatch(value.strip()):
         return BadRecord(field, Reason.RUINED)
     try:
-        return to_text(value)
+        return text_of(value)
     except PhoneNumberError as error:
         return BadRecord(field, error.kind.reason)
 

@@ -610,6 +610,7 @@ def readings(folder: Path) -> dict[str, Callable[[], object]]:
     rows, out = [{"Number": NUMBER, "Message": MESSAGE}], [NUMBER]
     return {
         "a number": lambda: phones.normalize(f"{NUMBER}00", "ZA"),
+        "a cell of a sheet": lambda: phones.to_text(float(NUMBER) + 0.5),
         "a word": lambda: phones.normalize(WORD, "GB"),
         "a file of opt-outs": lambda: load_suppression(optouts),
         "a list of opt-outs": lambda: suppression_stage("Number", [*out, (NUMBER,)]),
