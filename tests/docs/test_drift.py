@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import chunk_life
@@ -89,6 +90,15 @@ def test_every_term_of_the_glossary_is_used_on_a_page() -> None:
 
     assert [term for term in terms if term.lower() not in spoken] == []
     assert sorted(terms, key=str.lower) == terms
+
+
+def test_what_the_reference_shows_can_be_imported_where_the_site_is_built() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    installed = {re.split(r"[\[><=]", requirement)[0] for requirement in extras["docs"]}
+    tests_of_a_journal = (PACKAGE / "testing" / "journal_contract" / "__init__.py").read_text("utf-8")
+    (needed,) = re.findall(r'need: pip install ([^"]+)"', tests_of_a_journal)
+
+    assert set(needed.split()) <= installed
 
 
 def test_the_readme_has_its_two_commands_each_on_one_line() -> None:
