@@ -13,7 +13,8 @@ drops the letter in "082123456O7". Only what stands before the number ("Cell: 08
 of a ``tel:`` address may have letters.
 
 Read as nothing: blanks of any kind, zero-width and direction marks. Read as digits: the decimal digits of any script.
-``27821234567.0``, as tables of floats are written, is ``27821234567``; ``2.78E+10`` is ruined, for its digits are gone.
+``27821234567.0``, as tables of floats are written, is ``27821234567``; ``2.78E+10`` is ruined, for its digits are gone,
+and so is the float that it was read as by somebody else: ``27800000000.0``.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ __all__ = [
     "PhoneNumberError",
     "check_region",
     "is_api_column",
+    "is_rounded",
     "normalize",
     "normalize_stage",
     "read",
@@ -80,6 +82,9 @@ _REGION = re.compile("[A-Z]{2}")
 _NEEDS_LIBRARY = "numbers outside South Africa need: pip install 'mobiz-async[phones]'"
 _EXACT_FLOATS = 1e15
 """Whole numbers below it are exact in a float, and longer ones are no phone numbers (E.164: 15 digits at most)."""
+
+_LEAST_ROUNDED = 1e10
+_ROUNDED_TO = 1e5
 
 
 def normalize(text: str, region: str = "ZA", mobile_only: bool = False) -> str:
@@ -221,6 +226,15 @@ def _without_library(clean: str, region: str, *, mobile_only: bool) -> str:
     raise ConfigurationError(_NEEDS_LIBRARY)
 
 
+def is_rounded(value: object) -> bool:
+    """Return whether ``value`` is a float that ``2.78212E+10`` was read as: 27821200000.0.
+
+    Spreadsheets write six digits at most of long numbers. Of whole ones one in 100,000 ends with five zeros by itself;
+    it is known again as text, or as a whole number that is no float.
+    """
+    return isinstance(value, float) and _LEAST_ROUNDED <= abs(value) < _EXACT_FLOATS and not value % _ROUNDED_TO
+
+
 def to_text(value: object) -> str:
     """Return a phone number that came as text or as a whole number (also a float or a ``Decimal``) as text.
 
@@ -326,6 +340,8 @@ class _Normalize:
         value = record[self._field]
         if value is None or (isinstance(value, str) and not value.strip()):
             return Reason.EMPTY
+        if is_rounded(value):
+            return Reason.RUINED
         try:
             return read(text_of(value), self._region, self._mobile_only)
         except PhoneNumberError as error:

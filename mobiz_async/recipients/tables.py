@@ -19,7 +19,7 @@ from mobiz_async.recipients.columns import (
     nameable,
 )
 from mobiz_async.recipients.files import SourceFileError
-from mobiz_async.recipients.phones import RUINED, PhoneNumberError, text_of
+from mobiz_async.recipients.phones import RUINED, PhoneNumberError, is_rounded, text_of
 from mobiz_async.recipients.stages import BadRecord
 
 __all__ = [
@@ -75,12 +75,14 @@ def checked_header(name: str, header: Sequence[str]) -> tuple[str, ...]:
     """Return the columns' names without blanks around, each of them there and once.
 
     Raises:
-        SourceFileError: one is empty or twice there. Nothing that could be a recipient's is in the message.
+        SourceFileError: one is empty, twice there or has a NUL. Nothing that could be a recipient's is in the message.
 
     """
     columns = tuple(column.strip() for column in header)
     data = looks_like_data(columns)
     hint = f"; {NO_HEADER}: give it one, or name its columns (header)" if data else ""
+    if any("\0" in column for column in columns):
+        raise SourceFileError(name, "its header holds NUL characters; if the file is in UTF-16, name it: utf-16-le")
     places: dict[str, int] = {}
     for place, column in enumerate(columns, start=1):
         if not column:
@@ -135,7 +137,7 @@ def as_phone(field: str, value: object) -> str | BadRecord | None:
     """Return the number in a typed cell as text; None stays None."""
     if value is None:
         return None
-    if isinstance(value, str) and RUINED.fullmatch(value.strip()):
+    if is_rounded(value) or (isinstance(value, str) and RUINED.fullmatch(value.strip())):
         return BadRecord(field, Reason.RUINED)
     try:
         return text_of(value)

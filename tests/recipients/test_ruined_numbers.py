@@ -10,6 +10,9 @@ import pytest
 from source_files import read
 
 from mobiz_async.errors import Reason
+from mobiz_async.recipients.dedupe import load_suppression
+from mobiz_async.recipients.phones import normalize_stage
+from mobiz_async.recipients.sources import SourceFileError
 from mobiz_async.recipients.stages import BadRecord
 
 FIELDS = ["Number", "Message"]
@@ -85,3 +88,32 @@ def test_texts_among_numbers_are_looked_at_too(name, tmp_path):
         BadRecord("Number", Reason.RUINED),
         BadRecord("Number", Reason.NOT_A_NUMBER),
     ]
+
+
+@pytest.mark.parametrize("number", [27821200000.0, 2.78e10, 263771000000.0])
+@pytest.mark.parametrize("name", ["a.jsonl", "a.xlsx", "a.parquet"])
+def test_a_float_that_a_ruined_number_was_read_as_is_held_back(name, number, tmp_path):
+    """Who opens 2.78212E+10 and saves it as a workbook has 27821200000, somebody else's number."""
+    WRITERS[name](tmp_path / name, [[number, "Hi"], [27821234567.0, "Hi"]])
+    assert read(tmp_path / name) == [BadRecord("Number", Reason.RUINED), {"Number": "27821234567", "Message": "Hi"}]
+
+
+def test_a_number_that_ends_with_zeros_is_one_as_text_as_an_integer_and_in_its_national_form(tmp_path):
+    rows = [["27821200000", "text"], [27821200000, "integer"], [821200000.0, "national"]]
+    write_json_lines(tmp_path / "a.jsonl", rows)
+    assert [record["Number"] for record in read(tmp_path / "a.jsonl")] == ["27821200000", "27821200000", "821200000"]
+
+
+def test_a_rounded_float_among_the_records_of_a_program_is_held_back_where_numbers_are_read():
+    records = [{"Number": 27821200000.0}, {"Number": 27821234567.0}]
+    staged = normalize_stage("Number")(records, range(1, 3))
+    assert ([problem.reason for problem in staged.problems], staged.records) == (
+        [Reason.RUINED],
+        [{"Number": "27821234567"}],
+    )
+
+
+def test_an_opt_out_that_was_rounded_is_an_error_and_not_left_out(tmp_path):
+    write_excel(tmp_path / "optouts.xlsx", [[27821200000.0, ""]])
+    with pytest.raises(SourceFileError, match="ruined"):
+        load_suppression(tmp_path / "optouts.xlsx")
