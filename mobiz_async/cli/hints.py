@@ -83,10 +83,7 @@ def hints(
         lines.append("Which they are:")
         lines.append(f"  mobiz journal export {quoted((str(order.journal),))} --state unknown")
     if rejected:
-        lines.append(
-            f"{plural(rejected, 'record')} in {order.rejects}: mend it and send it, without --map"
-            + (" and without the unknown ones." if report.unknown else ".")
-        )
+        lines.append(f"{plural(rejected, 'record')} in {order.rejects}: mend it and send it{_but(order, report)}.")
     if isinstance(error, InvalidRecordError):
         lines.append("--on-invalid skip goes on without such records, and --rejects FILE keeps them.")
     if not _is_to_go_on(report):
@@ -97,6 +94,13 @@ def hints(
         return lines
     unread = "" if report.stopped is None else f"Nothing after record {report.read:,} was read. "
     return [*lines, f"{unread}{_without_journal(report)}"]
+
+
+def _but(order: Order, report: BulkReport) -> str:
+    """Return without what the rejects are to be sent: they have a header, fields and an encoding of their own."""
+    names = ({"mapping": "map"}.get(name, name) for name, value in order.file_options.items() if value)
+    left = [*(f"--{name}" for name in names), *(["the unknown ones"] if report.unknown else [])]
+    return f", without {' and '.join(left)}" if left else ""
 
 
 def _in_doubt(report: BulkReport, error: MobizError | None, unknown: Sequence[Part] | None) -> int:

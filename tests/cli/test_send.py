@@ -352,6 +352,30 @@ def test_what_did_not_go_can_be_mended_and_sent_again(cli, served, file, tmp_pat
     assert served.sandbox.records("1")[-1] == {"Number": "27831234567", "Name": "Sipho"}
 
 
+def test_rejects_are_to_be_sent_without_what_said_how_to_read_the_first_file(cli, served, tmp_path) -> None:
+    """They are UTF-8 whatever the source was: read as cp1252 they would greet people as ZoÃ«."""
+    path, rejects = tmp_path / "spring.csv", tmp_path / "rejects.csv"
+    path.write_bytes("12;Zo\xeb\n".encode("cp1252"))
+    how = [
+        "--encoding",
+        "cp1252",
+        "--header",
+        "cell,name",
+        "--delimiter",
+        ";",
+        "--map",
+        "Number=cell",
+        "--map",
+        "N=name",
+    ]
+    ended = cli("send", path, "--list", 1, *how, "--region", "ZA", "--rejects", rejects)
+    assert "mend it and send it, without --map and --encoding and --delimiter and --header.\n" in ended.err
+
+    rejects.write_text(rejects.read_text(encoding="utf-8").replace(",12,", ",0831234567,"), encoding="utf-8")
+    assert cli("send", rejects, "--list", 1, "--region", "ZA").code == 0
+    assert served.sandbox.records("1") == [{"Number": "27831234567", "N": "Zo\xeb"}]
+
+
 def test_rejects_hold_what_was_refused_unknown_and_never_sent(cli, served, file, tmp_path) -> None:
     served.sandbox.faults = Faults.script([None, Fault.RESET_AFTER_APPLY, Fault.UNAUTHORIZED])
     rejects = tmp_path / "rejects.csv"
@@ -368,7 +392,7 @@ def test_rejects_hold_what_was_refused_unknown_and_never_sent(cli, served, file,
         **({"not sent": report["not_sent"]} if report["not_sent"] else {}),
     }
     assert [int(row[0]) for row in rows] == list(range(3, report["read"] + 1))
-    assert "mend it and send it, without --map and without the unknown ones.\n" in ended.err
+    assert "mend it and send it, without the unknown ones.\n" in ended.err
 
 
 def test_a_run_that_leaves_nothing_leaves_no_file_of_rejects(cli, served, file, tmp_path) -> None:
