@@ -208,8 +208,16 @@ def _other_as_text(value: object) -> str:
             raise UnfitError(Reason.NOT_TEXT)
 
 
+_EXACT = 1 << 53
+"""Whole numbers up to it are exact in a float."""
+
+
 def _float_as_text(value: float) -> str:
     if not isfinite(value):
         raise UnfitError(Reason.NOT_FINITE)
-    text = repr(value or 0.0)  # minus nought is nought
-    return (format(Decimal(text), "f") if "e" in text else text).removesuffix(".0")
+    if value.is_integer() and abs(value) <= _EXACT:
+        return str(int(value))
+    # What a sum is off by stands behind the 15 digits that a spreadsheet shows: 1.1 * 3 is 3.3 and not
+    # 3.3000000000000003.
+    text = format(value, ".15g")
+    return format(Decimal(text), "f") if "e" in text else text

@@ -46,7 +46,7 @@ def test_a_sheet_is_read_as_text(workbook):
         {"Number": "27821234567", "n": "3", "when": "2026-03-01", "yes": "FALSE", "blank": "x"},
     ]
     with open_recipients(path) as recipients:
-        assert (list(recipients), recipients.length) == (expected, 2)
+        assert (list(recipients), recipients.length) == (expected, 3)  # with the blank one
 
 
 def test_a_number_cell_that_is_no_phone_number_is_a_bad_record_and_others_go_on(workbook):
@@ -164,3 +164,11 @@ def test_each_missing_extra_is_named_by_its_exact_line(module, head, line, file,
 
 def test_a_format_that_is_named_wins_over_the_name(file):
     assert read(file("a.csv", '{"Number": "1"}\n'), format=FileFormat.JSON_LINES) == [{"Number": "1"}]
+
+
+def test_a_text_shows_a_number_of_any_file_with_the_digits_that_a_spreadsheet_shows(parquet):
+    values = [1.1 * 3, 0.1 + 0.2, 1234567890123456.0, 1e-7, -2.5, 1e22]
+    path = parquet({"Number": ["0821234567"] * len(values), "sum": values})
+    shown = [record["Message"] for record in read(path, mapping={"Number": "Number", "Message": "R{sum}"})]
+    assert shown == ["R3.3", "R0.3", "R1234567890123456", "R0.0000001", "R-2.5", "R10000000000000000000000"]
+    assert [record["sum"] for record in read(path)] == values  # which is a number as long as it is no text
