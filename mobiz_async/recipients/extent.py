@@ -23,6 +23,8 @@ MOST_BYTES = 1 << 30
 MOST_CELLS = 1 << 25
 """Of a sheet: as many rows as Excel has, of 32 columns. With the records made of them that is some gigabytes."""
 
+_PARTS = frozenset({"[Content_Types].xml", "content.xml"})
+"""Of which each workbook has one: Excel's, OpenDocument's."""
 _ROWS, _COLUMNS = 1 << 20, 1 << 14
 """What Excel has."""
 _BLOCK = 1 << 20
@@ -41,9 +43,11 @@ _UNREADABLE = (zipfile.BadZipFile, zlib.error, KeyError, NotImplementedError, EO
 
 
 def refusal_of_parts(stream: BinaryIO) -> str | None:
-    """Return why a workbook is too large to be opened; None where it is not, or is none of the packed ones."""
+    """Return why an archive is no workbook, or one too large to be opened; None of what is no archive, too."""
     try:
         with zipfile.ZipFile(stream) as workbook:
+            if _PARTS.isdisjoint(workbook.namelist()):
+                return "it is a ZIP archive, and no workbook; unpack it first"
             for part in workbook.infolist():
                 # What an archive says of its sizes need not be true; what it may come to, deflate bounds.
                 may_be = part.compress_size * _MOST_PACKED
@@ -98,22 +102,25 @@ def _blocks(part: IO[bytes]) -> Iterator[bytes]:
 def _bounds(part: IO[bytes]) -> tuple[int, int]:
     """Return rows and columns of which a sheet has no more; quickly, where there are up to 26 columns."""
     rows, columns = 99_999, 26
-    prefix: bytes | None = None
+    begin = b""
     for block in _blocks(part):
-        if prefix is None:
+        if not begin:
             named = _ROOT(block)
-            prefix = (named[1] or b"") if named is not None else b""
+            begin = b'<%bc r="' % ((named[1] or b"") if named is not None else b"")
+            two_letters = re.compile(re.escape(begin) + b"([A-Z]{2})[0-9]").findall
         alike = block.translate(_PROTOTYPE)
         cells = alike.count(b"<c ") + (alike.count(b":c ") if b":" in alike else 0)  # the latter takes long
-        if cells != alike.count(b'<%bc r="A' % prefix) or b"'AA" in alike or b'"AAA' in alike:
-            return _ROWS, _COLUMNS  # some are spelt in another way, or stand where they stand, or far out
-        if b'"A0000000' in alike or b'"AA0000000' in alike:
-            return _ROWS, _COLUMNS
+        if cells != alike.count(begin + b"A"):
+            return _ROWS, _COLUMNS  # some are spelt in another way, or do not say where they stand
         if b'"A000000' in alike:
+            if b'"A0000000' in alike:
+                return _ROWS, _COLUMNS
             rows = 999_999
-        if b'"AA' in alike:
+        if b'"AA' in alike:  # as it is where it says encoding="UTF-8"
+            if b' r="AAA' in alike or b'"AA0000000' in alike:
+                return _ROWS, _COLUMNS
             rows = 999_999 if b'"AA000000' in alike else rows
-            columns = max(columns, *(_number(letters) for letters, _ in _REFERENCES(block)))
+            columns = max([columns, *map(_number, set(two_letters(block)))])
     return rows, columns
 
 

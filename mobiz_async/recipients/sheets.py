@@ -16,6 +16,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, islice, repeat
 from typing import Any, BinaryIO
 
 from mobiz_async.errors import ConfigurationError, Reason
@@ -31,7 +32,7 @@ __all__ = ["open_excel"]
 
 
 def open_excel(name: str, stream: BinaryIO, options: TableOptions) -> Table:
-    """Return the table of one sheet: the one named, or the first that is not hidden. All of it is held in memory.
+    """Return the table of one sheet: the one named, or the first that is not hidden. All its cells are held in memory.
 
     Rows without any content are no records. A given header names the columns from A on; a row with content beyond them
     is a bad record. Without one, empty columns before the table do not matter. Raises as ``open_delimited`` does.
@@ -51,34 +52,64 @@ def open_excel(name: str, stream: BinaryIO, options: TableOptions) -> Table:
             raise ConfigurationError(f"there is no sheet {sheet!r}; there are: {', '.join(names)}")
         if (why := refusal_of_sheet(stream, sheet)) is not None:
             raise SourceFileError(name, why)
-        cells = workbook.get_sheet_by_name(sheet).to_python(skip_empty_area=False)
+        cells = _Cells(workbook.get_sheet_by_name(sheet), valueless_cells(stream, sheet))
     except (python_calamine.CalamineError, OSError, ValueError, IndexError) as error:
         raise SourceFileError(name, f"it cannot be read as a workbook ({type(error).__name__})") from None
-    valueless = valueless_cells(stream, sheet)
-    rows = [row for row in _with_valueless(cells, valueless or {}) if any(map(_content, row))]
-    header = options.header
+    header, rows = options.header, cells.rows()
     if header is None:
-        if not rows:
-            return Table((), iter(()), 0, valueless is None)
-        left = min(next(place for place, cell in enumerate(row) if _content(cell)) for row in rows)
-        rows = [row[left:] for row in rows] if left else rows
-        header = tuple(map(_text, rows.pop(0)))
+        rows = cells.rows(cells.left())
+        header = tuple(map(_text, next(rows, ())))
+        if not header:
+            return Table((), rows, 0, cells.hides_errors)
     columns = checked_header(name, header)
     maker = Maker(columns, field_sources(options.mapping, columns, dropped_columns(columns)), options, convert=shown)
-    return Table(maker.fields, _slices(rows, len(columns), maker), len(rows), valueless is None)
+    length = cells.height - (options.header is None)
+    return Table(maker.fields, _slices(rows, len(columns), maker), length, cells.hides_errors)
 
 
-def _with_valueless(cells: list[list[Any]], valueless: Mapping[tuple[int, int], str]) -> list[list[Any]]:
-    """Put ``NoValue`` where cells have none; what comes last in a sheet may be such."""
-    if not valueless:
-        return cells
-    height = max(len(cells), *(row + 1 for row, _ in valueless))
-    width = max(len(cells[0]) if cells else 0, *(column + 1 for _, column in valueless))
-    wide = [row + [""] * (width - len(row)) for row in cells] + [[""] * width for _ in range(len(cells), height)]
-    for (row, column), what in valueless.items():
-        if not _content(wide[row][column]):
-            wide[row][column] = NoValue(Reason.NO_VALUE, what)
-    return wide
+class _Cells:
+    """The cells of a sheet: the library holds them, and rows are made of them as they are asked for."""
+
+    def __init__(self, sheet: Any, valueless: Mapping[tuple[int, int], str] | None) -> None:
+        self.hides_errors = valueless is None
+        self._sheet = sheet
+        self._valueless: dict[int, dict[int, NoValue]] = {}
+        for (row, column), what in (valueless or {}).items():
+            self._valueless.setdefault(row, {})[column] = NoValue(Reason.NO_VALUE, what)
+        # What comes first or last in a sheet may be such a cell, of which the library knows nothing.
+        corners = [*(valueless or ()), *(corner for corner in (sheet.start, sheet.end) if corner is not None)]
+        self._top = min((row for row, _ in corners), default=0)
+        self._left = min((column for _, column in corners), default=0)
+        self._rows = max((row + 1 for row, _ in corners), default=0)
+        self._width = max((column + 1 for _, column in corners), default=0)
+
+    @property
+    def height(self) -> int:
+        """Rows from the first that holds anything to the last."""
+        return self._rows - self._top
+
+    def left(self) -> int:
+        """Return the first column with content."""
+        left = self._width
+        for row in self.rows():
+            left = min(left, next(place for place, cell in enumerate(row) if _content(cell)))
+            if left == self._left:
+                break
+        return left
+
+    def rows(self, left: int = 0) -> Iterator[list[Any]]:
+        """Yield the rows with content, from column ``left`` on, all of one length."""
+        # The library begins at the first row of the sheet, and in it at the first column that has something.
+        indent = [""] * (self._sheet.start or (0, 0))[1]
+        blank = [""] * self._width
+        for place, cells in enumerate(islice(chain(self._sheet.iter_rows(), repeat(())), self._rows)):
+            row = [*indent, *cells]
+            row += [""] * (self._width - len(row))
+            for column, what in self._valueless.get(place, {}).items():
+                if not _content(row[column]):
+                    row[column] = what
+            if row != blank:  # of which there may be a million one after the other
+                yield row[left:]
 
 
 def _content(cell: object) -> bool:
@@ -97,9 +128,8 @@ def _first_shown(workbook: Any, calamine: Any) -> str:
     return str([*visible, *sheets][0].name)
 
 
-def _slices(rows: Sequence[list[Any]], width: int, maker: Maker) -> Iterator[list[Any]]:
-    for start in range(0, len(rows), LARGEST_SLICE):
-        part = rows[start : start + LARGEST_SLICE]
+def _slices(rows: Iterator[list[Any]], width: int, maker: Maker) -> Iterator[list[Any]]:
+    while part := list(islice(rows, LARGEST_SLICE)):
         if len(part[0]) == width:  # all rows of a sheet are as long as the sheet is wide
             yield maker.made(part)
             continue

@@ -1,6 +1,7 @@
 """Sheets of a workbook: which of them is read, where its columns are, and cells that hold no value."""
 
 import datetime as dt
+import gc
 import re
 import time
 import zipfile
@@ -15,7 +16,7 @@ from mobiz_async.recipients.extent import refusal_of_sheet
 from mobiz_async.recipients.rejects import RejectsWriter
 from mobiz_async.recipients.shape import shape_stage
 from mobiz_async.recipients.sources import SourceFileError, open_recipients
-from mobiz_async.recipients.stages import BadRecord
+from mobiz_async.recipients.stages import LARGEST_SLICE, BadRecord
 from mobiz_async.recipients.valueless import valueless_cells
 
 ERROR = "error: "
@@ -113,6 +114,18 @@ def test_values_are_read_and_not_what_a_format_shows_of_them(sheet):
     path = sheet([["Number", "pin", "share", "long", "at", "small"], row], edit=edit)
     expected = {"Number": "1", "pin": "42", "share": "0.15", "long": "30:05:00", "at": "08:30:00", "small": "0.0000001"}
     assert read(path) == [expected]
+
+
+def test_a_sum_is_shown_with_the_fifteen_digits_that_a_spreadsheet_shows(sheet):
+    """Excel stores 3.3000000000000003 of 1.1 * 3, and shows 3.3."""
+    stored = {"11": "3.3000000000000003", "12": "114.99999999999999", "13": "-1234.5600000000002", "14": "0.15"}
+    path = sheet([["Number", *"abcd"], ["0821234567", *map(int, stored)]])
+    for number, value in stored.items():
+        rewritten(path, rb"<v>%b</v>" % number.encode(), b"<v>%b</v>" % value.encode())
+    mapping = {"Number": "Number", "Message": "R{a} R{b} R{c} R{d}", "Sum": "a"}
+    assert read(path, mapping=mapping) == [
+        {"Number": "0821234567", "Message": "R3.3 R115 R-1234.56 R0.15", "Sum": "3.3"}
+    ]
 
 
 # -- cells without a value ---------------------------------------------------------------------------------------------
@@ -285,6 +298,32 @@ def test_a_table_may_stand_anywhere_that_excel_has(at, sheet):
 def test_so_may_one_whose_cells_do_not_say_where_they_stand(sheet):
     path = rewritten(sheet([["Number", "Message"], ["0821234567", "Hi"]]), rb'(<(?:row|c)) r="\w+"', rb"\1")
     assert read(path) == [{"Number": "0821234567", "Message": "Hi"}]
+
+
+@pytest.mark.parametrize("width", [3, 30])
+@pytest.mark.parametrize("declared", ['encoding="UTF-8"', 'encoding="UTF-8" standalone="yes"'])
+def test_a_sheet_as_excel_writes_it_is_measured_quickly(width, declared, sheet, monkeypatch):
+    """The other way takes ten times as long, more than all the rest of reading the sheet."""
+    monkeypatch.delattr("mobiz_async.recipients.extent._extent")
+    path = sheet([["Number", *map(str, range(1, width))], ["0821234567", *[5] * (width - 1)]])
+    rewritten(path, rb"^(<\?xml[^>]*>)?<worksheet", f'<?xml version="1.0" {declared}?>\n<worksheet'.encode())
+    assert len(read(path)[0]) == width
+
+
+def test_an_archive_that_is_no_workbook_is_told(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("spring.csv", "Number\n0821234567\n")
+    with pytest.raises(SourceFileError, match="a ZIP archive, and no workbook; unpack it first"):
+        open_recipients(tmp_path / "a.zip")
+
+
+def test_rows_of_a_sheet_are_made_as_they_are_asked_for(sheet):
+    """All of them at once took as much memory again as the library takes for its cells."""
+    rows = iter(open_recipients(sheet([["Number"], *([str(27820000000 + n)] for n in range(2_000))])))
+    next(rows)
+    held = [one for one in gc.get_objects() if type(one) is dict and one.keys() == {"Number"}]
+    lists = [one for one in gc.get_objects() if type(one) is list and len(one) == 1 and type(one[0]) is str]
+    assert len(held) + sum(one[0].startswith("2782000") for one in lists) < 4 * LARGEST_SLICE
 
 
 @pytest.mark.parametrize("true", [True, False])
