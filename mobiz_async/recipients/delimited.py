@@ -33,6 +33,10 @@ _SEPARATOR_LINE = re.compile(rb"sep=([\x01-\x09\x20-\x7e])(?:\r\n?|\n)", re.IGNO
 _SNIFFED_ROWS = 20
 _MOST_AT_ONCE = 1 << 26
 """Bytes of rows that are parsed together: twice those of a slice of rows with one cell each as long as it may be."""
+_ERROR = r"#(?:N/A|REF!|VALUE!|DIV/0!|NAME\?|NUM!|NULL!)"
+"""What a spreadsheet writes for a cell without a value."""
+_is_error = re.compile(_ERROR).fullmatch
+_has_error = re.compile(_ERROR.encode()).search
 _LINE_END = re.compile(r"\r\n?|\n")
 
 
@@ -162,6 +166,7 @@ class _Reader:
             for source in sources
             if source.template is None and source.field in options.phone_fields
         ]
+        self._used = {header.index(column): source.field for source in reversed(sources) for column in source.columns}
         self._row = 0
         self._lines: list[bytes] = []
         """The lines that the parser has been given, from those of this slice on."""
@@ -171,7 +176,7 @@ class _Reader:
         """The rows of this slice, as far as they were parsed."""
         self._raw_at = raw_column(header)
         self._suspicious = self._raw_at is not None
-        """Whether each row is to be looked at, for a NUL or for what a file of rejects says of it."""
+        """Whether each row is to be looked at, for a NUL, an error, or for what a file of rejects says of it."""
 
     def slices(self, blocks: Iterator[bytes]) -> Iterator[list[Any]]:
         """Yield slices of records; the row of a fault is told right because all before it were counted."""
@@ -265,8 +270,8 @@ class _Reader:
             yield lines
 
     def _suspect(self, block: bytes) -> None:
-        """From the first block on that holds a NUL, look at each row."""
-        self._suspicious = self._suspicious or b"\0" in block
+        """From the first block on that holds a NUL or an error, look at each row."""
+        self._suspicious = self._suspicious or b"\0" in block or (b"#" in block and _has_error(block) is not None)
 
     def _made(self, rows: list[list[str]]) -> list[Any]:
         made: list[Any] | None = None
@@ -298,6 +303,9 @@ class _Reader:
         for place, cell in enumerate(row):
             if "\0" in cell:
                 return BadRecord(self._header[place], Reason.NOT_TEXT, record)
+        for place, field in self._used.items():
+            if _is_error(row[place].strip()):
+                return BadRecord(field, Reason.NO_VALUE, {**record, RAW_COLUMN: self._line_of(row)})
         for place, field in self._phones:
             if RUINED.fullmatch(row[place].strip()):
                 return BadRecord(field, Reason.RUINED, record)

@@ -47,6 +47,7 @@ _FED = 1 << 10
 
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
+_PACKED = re.compile(rb"(?P<bzip2>BZh[1-9]1AY)|(?P<xz>\xfd7zXZ)|(?P<RAR>Rar!\x1a)|(?P<SevenZip>7z\xbc\xaf)").match
 _LEAST_LOOKED_AT = 8
 """Bytes that a stream has to give before its kind is decided: as many as an old Excel file is known by.
 
@@ -164,6 +165,8 @@ def _look_through(name: str, raw: BinaryIO, size: int | None, close: Callable[[]
         read = gzip.GzipFile(fileobj=cast("BinaryIO", packed), mode="rb").read1
     elif packed.head.startswith(_ZSTD):
         read = _zstd_reader(packed.read)
+    elif (other := _PACKED(packed.head)) is not None:
+        raise SourceFileError(name, f"it is packed by {other.lastgroup}; unpack it first, or pack it by gzip or zstd")
     else:
         return BinaryFile(name, packed.read, packed.head, raw, False, size, close)
     text = _Ahead(read)  # what is wrong with the data already here is told by its read
@@ -264,8 +267,8 @@ def text_of_head(file: BinaryFile, encoding: str | None = None) -> str:
 def line_blocks(file: BinaryFile, encoding: str | None = None) -> Iterator[bytes]:
     """Yield ``file`` as UTF-8, in blocks that end with a line's end (the last one may not).
 
-    ``encoding`` None means UTF-8, or what a byte order mark says. What is UTF-8 already is not looked at: decoding it
-    line by line is the reader's, and ``not_utf8`` the fault to tell.
+    ``encoding`` None means UTF-8; a byte order mark says more than either. What is UTF-8 already is not looked at:
+    decoding it line by line is the reader's, and ``not_utf8`` the fault to tell.
 
     Raises (while iterating, and after every whole line before the fault):
         BrokenFile: truncated, damaged, not in the encoding, or a line is longer than ``MAX_LINE``.
@@ -287,15 +290,15 @@ def line_blocks(file: BinaryFile, encoding: str | None = None) -> Iterator[bytes
 def not_utf8(error: UnicodeDecodeError) -> BrokenFile:
     """Return the fault for a line that is not UTF-8."""
     return BrokenFile(
-        f"byte {error.start + 1:,} of its line is not UTF-8; if the file is in another encoding, name it: "
-        "Excel often writes cp1252"
+        f"byte {error.start + 1:,} of its line is not UTF-8; if the file is in another encoding (Excel often writes "
+        "cp1252), name it, or save it as UTF-8"
     )
 
 
 def _encoding_of(head: bytes, asked: str | None) -> tuple[int, str]:
     """Return how many bytes the byte order mark takes, and the encoding."""
     for mark, name in _BYTE_ORDER_MARKS:
-        if head.startswith(mark) and asked in {None, name, name[:6], f"{name}-sig"}:
+        if head.startswith(mark):  # no text of another encoding begins so, whatever was asked for
             return len(mark), name
     return 0, asked or "utf-8"
 

@@ -88,9 +88,9 @@ def open_recipients(
     ``source`` is a path, ``"-"`` (standard input) or a binary stream. What it holds is told by its first bytes, then by
     its name; ``format`` overrides both. ``mapping`` says where each field comes from (see ``columns``); without it
     each column is a field. ``phone_fields`` are the fields that hold phone numbers: text always, and looked at for what
-    spreadsheets do to them (``2.78E+10`` is a bad record, ``RUINED``). ``encoding`` is UTF-8 unless a byte order mark
-    says otherwise; ``delimiter`` one of ``, ; tab |`` as the first rows suggest. ``header`` names the columns of a file
-    that has no header. ``sheet`` is the sheet of a workbook, the first that is not hidden by default.
+    spreadsheets do to them (``2.78E+10`` is a bad record, ``RUINED``). ``encoding`` is UTF-8 by default; a byte order
+    mark says more than it; ``delimiter`` one of ``, ; tab |`` as the first rows suggest. ``header`` names the columns
+    of a file that has no header. ``sheet`` is the sheet of a workbook, the first that is not hidden by default.
 
     A file of rejects is known by its columns ``_row`` and ``_reason``; these, ``_field`` and ``_raw`` are left out of
     its records. A row of it that has something in ``_raw`` still is a bad record: whoever mends it empties that cell.

@@ -130,8 +130,8 @@ def test_of_a_file_that_cannot_be_read_further_it_is_told_where_and_why(cli, ser
     path.write_bytes("Number,Name\n27821234567,Zoë\n".encode("cp1252"))
     ended = cli("send", path, "--list", 1, "--quiet")
 
-    said = "byte 15 of its line is not UTF-8; if the file is in another encoding, name it: Excel often writes cp1252"
-    assert (ended.code, ended.err) == (2, f"error: {path}, record 1: {said}\n")
+    said = "if the file is in another encoding (Excel often writes cp1252), name it, or save it as UTF-8"
+    assert (ended.code, ended.err) == (2, f"error: {path}, record 1: byte 15 of its line is not UTF-8; {said}\n")
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """Every way in which a file of recipients can be bad: a clear error at its row, or a record counted as bad."""
 
+import bz2
 import csv
 import gzip
 import io
+import lzma
 
 import pytest
 import zstandard
@@ -154,6 +156,49 @@ def test_a_row_with_broken_quotes_is_a_bad_record():
 def test_many_broken_rows_and_blank_lines_do_not_end_the_file():
     text = 'Number,Message\n1,"a"b\n' * 3 + "\n" * 2000 + 'x,"y"\n'
     assert read(stream(text))[-1] == {"Number": "x", "Message": "y"}
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+@pytest.mark.parametrize("error", ["#N/A", " #REF! ", "#NAME?", "#DIV/0!"])
+def test_an_error_that_a_spreadsheet_wrote_into_a_csv_file_goes_to_nobody(error, quote):
+    """A text would greet people as #N/A; in a column that nobody asked for it does not matter."""
+    text = f"cell,name,note\n082,Thandi {error},#1\n083,{quote}{error}{quote},a\n084,Sipho,{error}\n{error},Anna,b\n"
+    found = read(stream(text), mapping={"Number": "cell", "Message": "Hi {name}"})
+    assert found == [
+        {"Number": "082", "Message": f"Hi Thandi {error}"},
+        BadRecord("Message", Reason.NO_VALUE),
+        {"Number": "084", "Message": "Hi Sipho"},
+        BadRecord("Number", Reason.NO_VALUE),
+    ]
+    assert found[1].cells == {"Number": "083", "Message": f"Hi {error}", "_raw": f"083,{error},a"}
+
+
+def test_an_error_is_held_back_until_its_row_of_the_rejects_is_mended():
+    head = "_row,_reason,_field,Number,Message,_raw\n"
+    (unmended,) = read(stream(f'{head}2,{Reason.NO_VALUE.value.replace(",", "")},Message,083,Hi #N/A,"083,#N/A"\n'))
+    assert isinstance(unmended, BadRecord)
+    assert read(stream(f"{head}2,x,Message,083,Hi Sipho,\n")) == [{"Number": "083", "Message": "Hi Sipho"}]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf16_without_a_mark_is_told_by_its_header(encoding):
+    with pytest.raises(SourceFileError, match="NUL characters; if the file is in UTF-16, name it: utf-16-le"):
+        read(stream("Number,Message\n082,Hi\n", encoding))
+
+
+@pytest.mark.parametrize("asked", ["cp1252", "latin-1", "utf-16-be"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_says_more_than_the_encoding_that_was_asked_for(encoding, asked):
+    """A name would go out as ZoÃ«."""
+    assert read(stream("id,Number,Name\n1,082,Zoë\n", encoding), encoding=asked) == [
+        {"id": "1", "Number": "082", "Name": "Zoë"}
+    ]
+
+
+@pytest.mark.parametrize(("pack", "name"), [(bz2.compress, "bzip2"), (lzma.compress, "xz")])
+def test_what_is_packed_in_another_way_is_told(pack, name):
+    with pytest.raises(SourceFileError, match=f"packed by {name}; unpack it first, or pack it by gzip or zstd"):
+        read(stream(pack(b"Number\n082\n")))
 
 
 @pytest.mark.parametrize("quote", ["", '"'])
