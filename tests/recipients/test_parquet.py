@@ -9,7 +9,8 @@ import pytest
 from source_files import read
 
 from mobiz_async.errors import Reason
-from mobiz_async.recipients.sources import open_recipients
+from mobiz_async.recipients.files import MAX_LINE
+from mobiz_async.recipients.sources import SourceFileError, open_recipients
 from mobiz_async.recipients.stages import BadRecord
 
 
@@ -119,3 +120,22 @@ def test_a_parquet_file_from_a_pipe_is_told_apart_from_text(parquet):
     content = parquet({"Number": ["1"]}).read_bytes()
     with pytest.raises(Exception, match="neither compressed nor a stream"):
         open_recipients(io.BytesIO(content))
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_binary(), pa.dictionary(pa.int32(), pa.string())])
+@pytest.mark.parametrize("values", [["x", "y" * (MAX_LINE + 1)], ["x" * (MAX_LINE // 2), "y" * (MAX_LINE // 2 + 1)]])
+def test_long_values_that_the_file_has_once_for_many_rows_are_refused_before_they_are_made(kind, values, tmp_path):
+    """A file of 3 kB took gigabytes, of which the first row may say nothing."""
+    texts = pa.DictionaryArray.from_arrays([0] * 10 + [1] * 20, values).cast(kind)
+    table = pa.table({"Number": ["27821234567"] * len(texts), "a": texts, "b": texts})
+    pq.write_table(table, tmp_path / "a.parquet", compression="zstd", dictionary_pagesize_limit=1 << 30)
+    assert (tmp_path / "a.parquet").stat().st_size < 10_000
+    with pytest.raises(SourceFileError, match="a row of it may be longer than 1,048,576 bytes"):
+        open_recipients(tmp_path / "a.parquet")
+    assert len(read(tmp_path / "a.parquet", mapping={"Number": "Number"})) == 30  # nothing else is read
+
+
+def test_a_large_file_of_short_values_is_not_taken_for_one_of_long_ones(parquet):
+    texts = [f"Hi {n}" for n in range(150_000)]
+    recipients = open_recipients(parquet({"Number": texts, "Message": texts}))
+    assert (recipients.length, sum(1 for _ in recipients)) == (150_000, 150_000)
