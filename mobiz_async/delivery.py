@@ -19,7 +19,7 @@ from mobiz_async.logs import level_of
 from mobiz_async.models import Outcome, RetryPolicy
 from mobiz_async.pacing import Lane, Pacer, Permit
 from mobiz_async.reports import AttemptEvent, EventHook
-from mobiz_async.retrying import Again, Decision, Enough, decide, repeat
+from mobiz_async.retrying import decide, repeat
 from mobiz_async.transport import Transport
 from mobiz_async.verdicts import Attempt, Failure, Judged, Stage, Verdict, classify
 from mobiz_async.wire import Request
@@ -41,32 +41,17 @@ class Delivery:
     """Whether it was cancelled, and this is what was proven by then."""
 
 
-async def _nothing() -> None:
-    return
-
-
-async def _nothing_more(_: Judged) -> None:
-    return
-
-
-def _unmarked(_: Stage) -> None:
-    return
-
-
 @attrs.frozen
 class Hooks:
     """What is told of each attempt, and may stop it by raising.
 
-    ``before`` has returned before the first byte goes out; ``after`` is given what each
-    attempt proved, before the next one begins; ``on_stage`` how far the attempt is.
+    ``before`` has returned before the first byte goes out; ``after`` is given what each attempt proved, before the next
+    one begins; ``on_stage`` how far the attempt is.
     """
 
-    before: Callable[[], Awaitable[None]] = _nothing
-    after: Callable[[Judged], Awaitable[None]] = _nothing_more
-    on_stage: Callable[[Stage], None] = _unmarked
-
-
-_NO_HOOKS = Hooks()
+    before: Callable[[], Awaitable[None]]
+    after: Callable[[Judged], Awaitable[None]]
+    on_stage: Callable[[Stage], None]
 
 
 @attrs.define(eq=False)
@@ -90,7 +75,7 @@ class Deliverer:
         request: Request,
         lane: Lane,
         *,
-        hooks: Hooks = _NO_HOOKS,
+        hooks: Hooks | None = None,
         deadline: float | None = None,
         halt: asyncio.Event | None = None,
         resend_unknown: bool = False,
@@ -144,7 +129,7 @@ class _Course:
     _deliverer: Deliverer
     _request: Request
     _lane: Lane
-    _hooks: Hooks
+    _hooks: Hooks | None
     _deadline: float | None
     _halt: asyncio.Event | None
     _resend_unknown: bool
@@ -163,16 +148,19 @@ class _Course:
     _in_doubt: Judged | None = None
     """The last attempt that may have been applied."""
 
-    async def attempt(self) -> tuple[Judged, Decision]:
-        """Make one attempt when the pacer allows it; return what is proven by now, and whether there is another."""
+    async def attempt(self) -> tuple[Judged, float | None]:
+        """Make one attempt when the pacer allows; return what is proven by now, and in how many seconds another goes.
+
+        None: there is no other.
+        """
         permit = await self._admitted()
         if isinstance(permit, Failure):
             judged = self._judge(Attempt(Stage.QUEUED, failure=permit))
             if permit is Failure.PAUSED:
                 judged = attrs.evolve(judged, retry_after=self._deliverer.pacer.refused_for)
-            decision = self._decide(judged)
-            self._tell(judged, decision)
-            return self._proven(judged), decision
+            again_in = self._decide(judged)
+            self._tell(judged, again_in)
+            return self._proven(judged), again_in
         try:
             judged = await self._post()
         except BaseException:
@@ -183,14 +171,13 @@ class _Course:
             self._patient and self._deliverer.reached and permit.probe and judged.verdict is Verdict.CONNECT_FAILED
         )
         self._counted += not waited_out
-        decision = self._decide(judged)
-        delay = decision.after if isinstance(decision, Again) else None
-        permit.settle(judged.verdict, judged.retry_after, delay)
-        self._tell(judged, decision)
+        again_in = self._decide(judged)
+        permit.settle(judged.verdict, judged.retry_after, again_in)
+        self._tell(judged, again_in)
         proven = self._proven(judged)
-        if self._hooks is not _NO_HOOKS:
+        if self._hooks is not None:
             await self._hooks.after(proven)
-        return proven, decision
+        return proven, again_in
 
     def _proven(self, judged: Judged) -> Judged:
         """Return what all attempts prove: that the last one was not applied says nothing about an earlier one."""
@@ -234,19 +221,16 @@ class _Course:
 
     async def _no_more(self) -> None:
         """Return when no further attempt may begin: the run has ended, or the policy's deadline has passed."""
+        over = (self._halt or self._deliverer.closed).wait()
         deadline = self._deliverer.policy.deadline
-        if deadline is None and self._halt is not None:
-            await self._halt.wait()
-            return
-        assert deadline is not None
-        left = self._deliverer.clock.sleep(max(0.0, self._started + deadline - self._deliverer.clock.monotonic()))
-        if self._halt is None:
-            await left
+        if deadline is None:
+            await over
         else:
-            await _first(left, self._halt.wait())
+            left = max(0.0, self._started + deadline - self._deliverer.clock.monotonic())
+            await _first(self._deliverer.clock.sleep(left), over)
 
     async def _post(self) -> Judged:
-        if self._hooks is not _NO_HOOKS:
+        if self._hooks is not None:
             await self._hooks.before()
         self.posts += 1
         self._began = self._deliverer.clock.monotonic()
@@ -254,12 +238,13 @@ class _Course:
 
     def _mark(self, stage: Stage) -> None:
         self._stage = stage
-        self._hooks.on_stage(stage)
+        if self._hooks is not None:
+            self._hooks.on_stage(stage)
 
     def _judge(self, attempt: Attempt) -> Judged:
         return classify(self._request.operation, attempt, now=self._deliverer.clock.wall(), sent=self._request.body)
 
-    def _decide(self, judged: Judged) -> Decision:
+    def _decide(self, judged: Judged) -> float | None:
         now = self._deliverer.clock.monotonic()
         return decide(
             judged.verdict,
@@ -282,7 +267,7 @@ class _Course:
         if why is Failure.CLOSED and self._stage >= Stage.SENDING:
             why = Failure.DISCONNECTED  # what it says is: before it was sent
         judged = self._judge(Attempt(self._stage, failure=why))
-        self._tell(judged, Enough(why))
+        self._tell(judged, None)
         if judged.verdict.outcome is Outcome.UNKNOWN:
             error.add_note(
                 f"mobiz_async: {self._request.operation.value} was cancelled after it may have gone out; "
@@ -290,10 +275,10 @@ class _Course:
             )
         return self._proven(judged)
 
-    def _tell(self, judged: Judged, decision: Decision) -> None:
+    def _tell(self, judged: Judged, again_in: float | None) -> None:
         begun = self._stage is not Stage.QUEUED
         self._stage = Stage.QUEUED
-        self._told_all = isinstance(decision, Enough)
+        self._told_all = again_in is None
         if judged.verdict is Verdict.ACCEPTED and not self._deliverer.events and not _log.isEnabledFor(logging.DEBUG):
             return
         self._deliverer.tell(
@@ -306,7 +291,7 @@ class _Course:
                 seconds=self._deliverer.clock.monotonic() - self._began if begun else 0.0,
                 attempt=self.posts,
                 bytes=len(self._request.body),
-                retry_in=decision.after if isinstance(decision, Again) else None,
+                retry_in=again_in,
             )
         )
 

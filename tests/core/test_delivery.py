@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import Any
 
 import pytest
@@ -92,12 +93,14 @@ async def test_the_hooks_come_before_the_first_byte_and_after_each_verdict() -> 
 
 @pytest.mark.parametrize("which", ["before", "after"])
 async def test_what_a_hook_raises_ends_the_delivery_and_frees_its_slot(which: str) -> None:
-    async def fail(*_: Any) -> None:
-        raise LookupError
+    async def hook(*_: Any, name: str) -> None:
+        if name == which:
+            raise LookupError
 
+    hooks = Hooks(partial(hook, name="before"), partial(hook, name="after"), lambda _: None)
     made, network, _ = deliverer()
     with pytest.raises(LookupError):
-        await made.deliver(REQUEST, Lane.BULK, hooks=Hooks(**{which: fail}))
+        await made.deliver(REQUEST, Lane.BULK, hooks=hooks)
 
     assert (0, 0 if which == "before" else 1) == (made.pacer.in_flight, network.count)
 
