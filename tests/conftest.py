@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import inspect
 import os
 import signal
@@ -37,6 +38,18 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # What runs the tests is measured. The programs that they start are not: it would double what their start costs, and
     # with some two hundred of them take a minute.
     os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+
+# Hundreds of programs are started. Each would compile the package anew, and read the certificates of the authorities of
+# the world, with none of which any of them has to do.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+os.environ.setdefault("SSL_CERT_FILE", os.devnull)
+
+
+def pytest_collection_finish() -> None:
+    """What was made by now stays: Python is not to look through it again and again for what is left over."""
+    gc.collect()
+    gc.freeze()
+
 
 # How long an example takes says something about the machine, not about the rule.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])

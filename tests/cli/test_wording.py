@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import click
 import pytest
@@ -79,9 +80,10 @@ LIKE_NO_KEYWORD = {"journal", "fields", "records"}
 
 def test_each_option_that_sets_a_keyword_is_known_by_it() -> None:
     keywords = set().union(*map(_keywords, CALLED)) - LIKE_NO_KEYWORD
+    context = click.Context(mobiz)
     options = {
         param.name: param.opts[0]
-        for command in mobiz.commands.values()
+        for command in map(partial(mobiz.get_command, context), mobiz.list_commands(context))
         for param in command.params
         if isinstance(param, click.Option)
     }
