@@ -9,11 +9,11 @@ from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
-from mobiz_async.chunking import MAX_CHUNK_BYTES, Chunker
+from mobiz_async.chunking import Chunker
 from mobiz_async.encoding import ENCODING_ERRORS, encode
 from mobiz_async.errors import ConfigurationError, InvalidRecordError, Reason
 from mobiz_async.late_optouts import LateOptOuts
-from mobiz_async.models import MAX_RECORDS_PER_APPEND, DataList, Secret
+from mobiz_async.models import MAX_CHUNK_BYTES, MAX_RECORDS_PER_APPEND, DataList, Secret
 from mobiz_async.options import BulkOptions
 from mobiz_async.recipients.intake import Intake
 from mobiz_async.recipients.shape import shape_stage

@@ -29,10 +29,7 @@ from mobiz_async.recipients.values import refusal_of
 from mobiz_async.slicing import LONGEST_HOLD, Slices
 from mobiz_async.unseen import hide, theirs
 
-__all__ = ["MAX_CHUNK_BYTES", "Chunk", "Chunker", "split"]
-
-MAX_CHUNK_BYTES = 4 << 20
-"""Default limit of a body. The vendor names none; gateways commonly take more than this."""
+__all__ = ["Chunk", "Chunker", "split"]
 
 _TURNS = 5
 """Of the loop, given to others after each hold. A web handler needs about that many from a request to its answer, and

@@ -23,6 +23,12 @@ _BRISK = 5.0
 _CROWDED_IN_A_ROW = 3
 _REFUSED_IN_A_ROW = 3
 """With nothing accepted between; a server that refuses still more has another reason than the rate."""
+_MARGIN, _STEP = 0.03, 0.05
+"""How far below what is seen a plateau lies, the first and the later ones."""
+_SHORTEST_PLATEAU = 16.0
+"""Seconds after the pause."""
+_DOUBLING = 7.0
+"""Seconds in which the climb comes to twice the rate of the plateau."""
 _KEPT = 4
 """Plateaus, each of ten pauses at least, so that finding out again takes a fortieth of the time."""
 
@@ -153,20 +159,11 @@ class LearntRate:
     for four plateaus, 40 pauses, is forgotten, since to find it out again costs one pause.
     """
 
-    def __init__(
-        self, *, margin: float = 0.03, step: float = 0.05, plateau: float = 16.0, doubling: float = 7.0
-    ) -> None:
-        """Stay ``margin`` below what is seen at first, ``step`` below later; times are seconds after the pause.
-
-        ``doubling`` is how long the climb takes to twice the rate of the plateau.
-        """
+    def __init__(self) -> None:
+        """Know nothing yet."""
         self.rate: float | None = None
         self.remembers = False
         """Whether a refusal is held against the server still; without one there is no rate either."""
-        self._margin = margin
-        self._step = step
-        self._shortest = plateau
-        self._doubling = doubling
         self._accepted = Tally(4 * _LONGEST_SPAN)
         self._crowded = 0
         """Acceptances in a row that were not for want of requests."""
@@ -178,7 +175,7 @@ class LearntRate:
         """What a late acceptance adds to the level: it was missing in the measure that the first refusal took."""
         self._span = 1.0
         """Seconds that the last measure was taken over."""
-        self._plateau = plateau
+        self._plateau = _SHORTEST_PLATEAU
         """How long the rate stays at the level, in seconds."""
         self._phase = 0.0
         """Seconds since the plateau began; beyond ``_plateau`` the rate climbs. Only use takes it there."""
@@ -228,7 +225,7 @@ class LearntRate:
 
     def _raise(self) -> None:
         if self.rate is not None:
-            self.rate = self._level * (1 + (max(self._phase - self._plateau, 0.0) / self._doubling) ** 2)
+            self.rate = self._level * (1 + (max(self._phase - self._plateau, 0.0) / _DOUBLING) ** 2)
 
     def throttled(self, now: float, pause: float) -> None:
         """Learn from a refusal, after which nothing goes out for ``pause`` seconds."""
@@ -237,23 +234,23 @@ class LearntRate:
         seen = self._measured(now, span)
         if self.rate is None:
             if seen is not None:
-                self._late = (1 - self._margin) / span
+                self._late = (1 - _MARGIN) / span
                 self._refused = 0
-                self._learn(now, seen * (1 - self._margin))
+                self._learn(now, seen * (1 - _MARGIN))
         elif now >= self._learnt_at + 1.0:
             self._late = 0.0
             self._refused += 1
             if self._refused > _REFUSED_IN_A_ROW:
                 self.rate = None
             elif now >= self._resumed_at + span:
-                level = min(self.rate if seen is None else seen, self.rate) * (1 - self._step)
+                level = min(self.rate if seen is None else seen, self.rate) * (1 - _STEP)
                 self._learn(now, level if self._phase < self._plateau else max(level, self._level))
             else:
                 # Too soon to have measured anything: far too fast, but for what got through since the pause.
                 self._learn(now, max(self.rate * 0.7, self._accepted.since(self._resumed_at) / span))
         # else: the server's window has not drained since the last refusal, and nothing new is learnt from this one.
         self.remembers = True
-        self._plateau = max(self._shortest, min(10 * pause, 600.0))
+        self._plateau = max(_SHORTEST_PLATEAU, min(10 * pause, 600.0))
         self._resumed_at = self._moved_at = self._used_at = now + pause
         self._phase = 0.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 import attrs
 from attrs.validators import optional
@@ -14,10 +14,10 @@ from mobiz_async.errors import ConfigurationError
 from mobiz_async.settings import above, number, whole
 
 __all__ = [
+    "MAX_CHUNK_BYTES",
     "MAX_RECORDS_PER_APPEND",
     "Credentials",
     "DataList",
-    "FieldFormat",
     "OnInvalid",
     "OnRejected",
     "OnUnknown",
@@ -33,10 +33,11 @@ __all__ = [
 MAX_RECORDS_PER_APPEND = 10_000
 """Vendor's reference, SendBulkMessages: "The API allow you to invoke maximum 10 000 records per call"."""
 
-FieldFormat = Literal["numeric", "text", "email", "msisdn"]
-"""Vendor's reference, Creating a Data List: "formats are limited to numeric, text, email, and msisdn"."""
+MAX_CHUNK_BYTES = 4 << 20
+"""Default limit of a body. The vendor names none; gateways commonly take more than this."""
 
 FIELD_FORMATS: tuple[str, ...] = ("numeric", "text", "email", "msisdn")
+"""Vendor's reference, Creating a Data List: "formats are limited to numeric, text, email, and msisdn"."""
 
 
 class Secret:

@@ -8,10 +8,9 @@ from typing import Any, TypedDict, TypeVar
 import attrs
 from attrs.validators import optional
 
-from mobiz_async.chunking import MAX_CHUNK_BYTES
 from mobiz_async.errors import ConfigurationError
 from mobiz_async.journal import Journal
-from mobiz_async.models import MAX_RECORDS_PER_APPEND, OnInvalid, OnRejected, OnUnknown
+from mobiz_async.models import MAX_CHUNK_BYTES, MAX_RECORDS_PER_APPEND, OnInvalid, OnRejected, OnUnknown
 from mobiz_async.recipients.dedupe import check_several
 from mobiz_async.recipients.stages import Problem
 from mobiz_async.reports import Stats

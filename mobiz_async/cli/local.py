@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 from pathlib import Path
@@ -13,12 +12,11 @@ import click
 from mobiz_async.cli.arguments import PlainCommand, duration
 from mobiz_async.cli.streams import delivered
 from mobiz_async.errors import ConfigurationError
-from mobiz_async.sandbox import EveryNth, Faults, RateLimit, Sandbox, serve
+from mobiz_async.sandbox import FACTS, EveryNth, Faults, RateLimit, Sandbox, serve
+from mobiz_async.sandbox.limits import rate
+from mobiz_async.sandbox.serving import KEYS, announce, made
 
 __all__ = ["sandbox"]
-
-_KEY = "MOBIZ_SANDBOX_API_KEY"
-_SUBSCRIPTION_KEY = "MOBIZ_SANDBOX_SUBSCRIPTION_KEY"
 
 
 def _faults(ctx: click.Context, param: click.Parameter, value: str | None) -> Faults | None:
@@ -29,11 +27,8 @@ def _faults(ctx: click.Context, param: click.Parameter, value: str | None) -> Fa
 
 
 def _rate(ctx: click.Context, param: click.Parameter, value: str | None) -> RateLimit | EveryNth | None:
-    if value is None:
-        return None
-    first, _, second = value.partition("/")
     try:
-        return EveryNth(int(second)) if first == "every" else RateLimit(int(first), float(second))
+        return None if value is None else rate(value)
     except ValueError:
         raise click.BadParameter("a rate is written REQUESTS/SECONDS, or every/N", ctx, param) from None
 
@@ -72,38 +67,23 @@ def sandbox(
     if list_faults:
         _list_faults()
         return delivered()
-    made = Sandbox(
-        host=host,
-        port=port,
-        faults=faults,
-        rate_limit=rate_limit,
-        log=log,
-        api_key=os.environ.get(_KEY) or "sandbox-api-key",
-        subscription_key=os.environ.get(_SUBSCRIPTION_KEY) or "sandbox-subscription-key",
-    )
+    server = made(host=host, port=port, faults=faults, rate_limit=rate_limit, log=log)
     try:
-        asyncio.run(serve(made, lifetime=lifetime, announce=_announce_json if as_json else _announce))
+        asyncio.run(serve(server, lifetime=lifetime, announce=announce if as_json else _announce))
     except OSError as error:
         raise ConfigurationError(f"the sandbox cannot run: {error.strerror or type(error).__name__}") from None
     return delivered() if as_json else 0
 
 
 def _list_faults() -> None:
-    from mobiz_async.sandbox import FACTS  # noqa: PLC0415  # only here
-
     for fault, facts in FACTS.items():
         applied = "applied" if facts.applied else "not applied"
         sys.stdout.write(f"{fault.value}\n    {applied}: {facts.peer_sees}\n")
 
 
-def _exported(variable: str, default: str) -> str:
+def _exported(key: str, default: str) -> str:
     # A key that somebody has set is named by its variable; it is not written out.
-    return f'"${variable}"' if os.environ.get(variable) else default
-
-
-def _announce_json(running: Sandbox) -> None:
-    sys.stdout.write(json.dumps({"base_url": running.base_url, "pid": os.getpid()}) + "\n")
-    sys.stdout.flush()
+    return f'"${KEYS[key]}"' if os.environ.get(KEYS[key]) else default
 
 
 def _announce(running: Sandbox) -> None:
@@ -112,8 +92,8 @@ def _announce(running: Sandbox) -> None:
         "",
         "In the terminal you send from:",
         f"  export MOBIZ_BASE_URL={running.base_url}",
-        f"  export MOBIZ_API_KEY={_exported(_KEY, 'sandbox-api-key')}",
-        f"  export MOBIZ_SUBSCRIPTION_KEY={_exported(_SUBSCRIPTION_KEY, 'sandbox-subscription-key')}",
+        f"  export MOBIZ_API_KEY={_exported('api_key', 'sandbox-api-key')}",
+        f"  export MOBIZ_SUBSCRIPTION_KEY={_exported('subscription_key', 'sandbox-subscription-key')}",
         "  export MOBIZ_USERNAME=sandbox-user",
         "",
         "List 1 and trigger key sandbox-trigger are there; what has arrived is shown at",

@@ -14,7 +14,7 @@ import attrs
 from mobiz_async.cli.piped import Piped, standard_input
 from mobiz_async.errors import ConfigurationError
 from mobiz_async.legible import legible
-from mobiz_async.models import DataList
+from mobiz_async.models import number_field_of
 from mobiz_async.options import BulkSettings
 from mobiz_async.recipients.columns import named
 from mobiz_async.recipients.sources import Recipients, open_recipients
@@ -58,7 +58,7 @@ class Order:
     @property
     def number(self) -> str:
         """The field that holds the phone number."""
-        return self.number_field or DataList("-", definition=self.fields).number_field or "Number"
+        return self.number_field or number_field_of(self.fields) or "Number"
 
     @property
     def common(self) -> Mapping[str, Any]:

@@ -20,6 +20,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import attrs
+
 from mobiz_async.cancelling import outlast
 from mobiz_async.errors import JournalError
 from mobiz_async.journal.file import compact, connect
@@ -68,6 +70,14 @@ def _part(row: tuple[Any, ...]) -> Part:
     )
 
 
+@attrs.frozen
+class _Opened:
+    """What there is of a journal while it is open."""
+
+    writer: Writer
+    place: Place
+
+
 class SQLiteJournal:
     """A journal in the file ``path``, created readable by its owner only (0600).
 
@@ -78,21 +88,20 @@ class SQLiteJournal:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """Name the file; it is opened, or created, by the run."""
-        self._writer: Writer | None = None  # first of all: __del__ looks at it, also where the path is none
-        self._place: Place | None = None
+        self._opened: _Opened | None = None  # first of all: __del__ looks at it, also where the path is none
         self.path: Path = Path(path)
 
     def __del__(self) -> None:
         # A run whose loop was closed over it is never closed; its thread would hold the file as long as the process.
-        if self._writer is not None:
-            self._writer.abandon()
+        if self._opened is not None:
+            self._opened.writer.abandon()
 
     def __repr__(self) -> str:
         return f"SQLiteJournal({os.fspath(self.path)!r})"
 
     async def open(self, identity: Mapping[str, str] | None) -> bool:
         """See ``Journal.open``. With ``identity`` None the file must exist."""
-        if self._writer is not None and not self._writer.orphaned:
+        if self._opened is not None and not self._opened.writer.orphaned:
             raise JournalError("the journal is in use by another run")
         writer = Writer(partial(connect, self.path, identity), compact)
         opening = writer.open()
@@ -102,14 +111,17 @@ class SQLiteJournal:
                 await outlast(writer.finish())
             raise cancelled
         resumable: bool
-        resumable, self._place = opening.result()
-        self._writer = writer
+        resumable, place = opening.result()
+        self._opened = _Opened(writer, place)
         return resumable
 
-    async def _call(self, job: Callable[[sqlite3.Connection], T], *, outcome: bool = False) -> T:
-        if self._writer is None:
+    def _in_use(self) -> _Opened:
+        if self._opened is None:
             raise JournalError("the journal is not open")
-        return await self._writer.call(job, outcome=outcome)
+        return self._opened
+
+    async def _call(self, job: Callable[[sqlite3.Connection], T], *, outcome: bool = False) -> T:
+        return await self._in_use().writer.call(job, outcome=outcome)
 
     async def identity(self) -> Mapping[str, str]:
         """See ``Journal.identity``."""
@@ -128,11 +140,10 @@ class SQLiteJournal:
 
     async def intend(self, intent: Intent) -> None:
         """See ``Journal.intend``."""
-        place = self._place
+        place = self._in_use().place
 
         def job(db: sqlite3.Connection) -> None:
-            if place is not None:
-                place.check()
+            place.check()
             _intend(db, intent)
 
         await self._call(job)
@@ -215,11 +226,11 @@ class SQLiteJournal:
 
     async def close(self) -> None:
         """See ``Journal.close``."""
-        writer, self._writer = self._writer, None
-        if writer is None:
+        opened, self._opened = self._opened, None
+        if opened is None:
             return
-        cancelled = await outlast(writer.finish())
-        writer.join()  # it has nothing left to do
+        cancelled = await outlast(opened.writer.finish())
+        opened.writer.join()  # it has nothing left to do
         if cancelled is not None:
             raise cancelled
 

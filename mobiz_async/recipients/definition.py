@@ -30,7 +30,7 @@ import attrs
 import msgspec
 
 from mobiz_async.errors import Reason
-from mobiz_async.models import check_definition
+from mobiz_async.models import check_definition, number_field_of
 from mobiz_async.recipients.schema import Fitted, as_dicts
 from mobiz_async.recipients.stages import Stage, Staged, only_good
 
@@ -186,7 +186,7 @@ def definition_stage(definition: Mapping[str, str]) -> Stage:
 class _Check:
     def __init__(self, definition: dict[str, str]) -> None:
         self._definition = definition
-        self._number_field = next((field for field, kind in definition.items() if kind == "msisdn"), None)
+        self._number_field = number_field_of(definition)
         self._learnt: dict[type[Fitted], list[_Column] | None] = {}
         self._fields: tuple[str, ...] | None = None
         self._columns: list[_Column] = []

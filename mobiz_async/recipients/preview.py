@@ -18,7 +18,7 @@ import attrs
 
 from mobiz_async.encoding import ENCODING_ERRORS, encode
 from mobiz_async.errors import ConfigurationError, Reason
-from mobiz_async.models import MAX_RECORDS_PER_APPEND, number_field_of
+from mobiz_async.models import MAX_CHUNK_BYTES, MAX_RECORDS_PER_APPEND, number_field_of
 from mobiz_async.recipients import segments
 from mobiz_async.recipients.intake import Intake
 from mobiz_async.recipients.keyed import refuse_one_record
@@ -28,9 +28,6 @@ from mobiz_async.recipients.values import refusal_of
 from mobiz_async.unseen import hide, unseen
 
 __all__ = ["BadRow", "Preview", "preview"]
-
-MAX_BODY = 4 << 20
-"""Bytes of a body at most, as a bulk run has it by default."""
 
 _PREFIX = 7
 """Digits of a number that countries and prefixes are told by: the longest country code has three."""
@@ -100,7 +97,7 @@ def preview(
     dedupe: str | None = None,
     price_per_segment: decimal.Decimal | float | str | None = None,
     chunk_size: int = MAX_RECORDS_PER_APPEND,
-    max_chunk_bytes: int = MAX_BODY,
+    max_chunk_bytes: int = MAX_CHUNK_BYTES,
     first_bad: int = 10,
 ) -> Preview:
     """Read all ``records`` as a bulk run would and return what it would do with them.

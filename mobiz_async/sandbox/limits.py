@@ -11,7 +11,7 @@ import attrs
 from mobiz_async.sandbox import answers
 from mobiz_async.sandbox.answers import Answer
 
-__all__ = ["Backoff", "EveryNth", "Limit", "Quota", "RateLimit"]
+__all__ = ["Backoff", "EveryNth", "Limit", "Quota", "RateLimit", "rate"]
 
 
 class Limit(Protocol):
@@ -68,6 +68,12 @@ class Quota:
         del now
         self._count += 1
         return answers.quota(self.retry_after) if self._count > self.calls else None
+
+
+def rate(text: str) -> RateLimit | EveryNth:
+    """Return the limit written ``REQUESTS/SECONDS``, or ``every/N``; raise ValueError where it is none."""
+    first, _, second = text.partition("/")
+    return EveryNth(int(second)) if first == "every" else RateLimit(int(first), float(second))
 
 
 _ON_ITS_WAY = 60.0

@@ -11,17 +11,28 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from mobiz_async.sandbox.faults import Faults
-from mobiz_async.sandbox.limits import EveryNth, RateLimit
+from mobiz_async.sandbox.limits import rate
 from mobiz_async.sandbox.server import Sandbox
 
-__all__ = ["main", "serve"]
+__all__ = ["KEYS", "announce", "made", "main", "serve"]
+
+KEYS = {"api_key": "MOBIZ_SANDBOX_API_KEY", "subscription_key": "MOBIZ_SANDBOX_SUBSCRIPTION_KEY"}
+"""Setting of a sandbox -> the environment variable that it comes from, where that is set."""
 
 _STDIN = 0
 
 
-def _announce(sandbox: Sandbox) -> None:
+def made(**settings: Any) -> Sandbox:
+    """Return a sandbox with these settings, and the keys of the environment."""
+    settings |= {name: os.environ[variable] for name, variable in KEYS.items() if os.environ.get(variable)}
+    return Sandbox(**settings)
+
+
+def announce(sandbox: Sandbox) -> None:
+    """Write one line of JSON to standard output: ``{"base_url": ..., "pid": ...}``."""
     sys.stdout.write(json.dumps({"base_url": sandbox.base_url, "pid": os.getpid()}) + "\n")
     sys.stdout.flush()
 
@@ -31,12 +42,11 @@ async def serve(
     *,
     lifetime: float | None = None,
     until_stdin_closes: bool = False,
-    announce: Callable[[Sandbox], None] = _announce,
+    announce: Callable[[Sandbox], None] = announce,
 ) -> None:
     """Run ``sandbox`` until SIGINT or SIGTERM, the end of standard input where asked for, or ``lifetime`` seconds.
 
-    ``announce`` is called when it is ready; by default it writes one line of JSON to standard output:
-    ``{"base_url": ..., "pid": ...}``.
+    ``announce`` is called when it is ready; by default it writes one line of JSON to standard output.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -68,13 +78,6 @@ def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
         loop.call_soon_threadsafe(stop.set)
 
 
-def _rate(text: str) -> RateLimit | EveryNth:
-    first, _, second = text.partition("/")
-    if first == "every":
-        return EveryNth(int(second))
-    return RateLimit(int(first), float(second))
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m mobiz_async.sandbox",
@@ -87,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--log", metavar="FILE", help="one fsynced line for each applied request")
     parser.add_argument("--identity", metavar="FIELD", help="tell records apart by this field, not the phone number")
     parser.add_argument("--faults", type=Faults.parse, help="always:F | every:N:F | script:F,-,F | seeded:SEED:F=P,F=P")
-    parser.add_argument("--rate-limit", type=_rate, help="REQUESTS/SECONDS, or every/N for a 429 to each N-th")
+    parser.add_argument("--rate-limit", type=rate, help="REQUESTS/SECONDS, or every/N for a 429 to each N-th")
     parser.add_argument("--keep-records", type=int, default=10_000, help="records whose content is kept")
     parser.add_argument("--lifetime", type=float, metavar="SECONDS", help="stop by itself after so long")
     parser.add_argument("--until-stdin-closes", action="store_true", help="stop when standard input ends")
@@ -97,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a sandbox as the command line says; return the exit code."""
     given = _parser().parse_args(argv)
-    sandbox = Sandbox(
+    sandbox = made(
         host=given.host,
         port=given.port,
         log=given.log,
@@ -105,8 +108,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         faults=given.faults,
         rate_limit=given.rate_limit,
         keep_records=given.keep_records,
-        api_key=os.environ.get("MOBIZ_SANDBOX_API_KEY") or "sandbox-api-key",
-        subscription_key=os.environ.get("MOBIZ_SANDBOX_SUBSCRIPTION_KEY") or "sandbox-subscription-key",
     )
     try:
         asyncio.run(serve(sandbox, lifetime=given.lifetime, until_stdin_closes=given.until_stdin_closes))
