@@ -110,7 +110,7 @@ async def test_power_may_be_lost_around_any_commit(tmp_path, full, moment, fault
     schedule = {"none": lambda: None, "some": lambda: Faults.seeded(7, odds)}[faults]
     commits: set[int] = set()
     async with Sandbox() as sandbox:
-        for n in list(range(1, 40)) * (6 if full else 1):
+        for n in list(range(1, 18)) * (6 if full else 1):  # a run makes some ten to sixteen
             contacts = sandbox.add_list()
             path, copied = tmp_path / f"{contacts.id}.journal", tmp_path / contacts.id
             seen = 0

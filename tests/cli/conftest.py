@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -19,24 +18,6 @@ from mobiz_async.sandbox import Sandbox
 def started() -> Callable[..., AbstractContextManager[subprocess.Popen[str]]]:
     """Starts a command in a process of its own."""
     return start
-
-
-@pytest.fixture(autouse=True, scope="session")
-def heeded_ctrl_c() -> Iterator[None]:
-    """Lets Ctrl-C do what it does, although a shell that runs the tests in the background has it ignored."""
-    before = signal.getsignal(signal.SIGINT)
-    if before is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.fixture
-def heeded_hangups() -> Iterator[None]:
-    """Lets SIGHUP do what it does, here and in programs that are started, although the tests may be run by nohup."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture

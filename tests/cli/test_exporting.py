@@ -219,7 +219,7 @@ def test_whatever_breaks_it_off_removes_what_was_begun(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_a_signal_removes_what_was_begun_and_ends_the_command(heeded_hangups, tmp_path, number: int, code: int) -> None:
+def test_a_signal_removes_what_was_begun_and_ends_the_command(tmp_path, number: int, code: int) -> None:
     before = signal.getsignal(number)
     with pytest.raises(SystemExit) as ended, exporting.exported(tmp_path / "new.jsonl"):
         signal.raise_signal(number)

@@ -76,7 +76,7 @@ def words(path: Path, journal: Path) -> list[object]:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_the_first_signal_finishes_what_is_in_flight_and_tells_how_to_go_on(
-    heeded_hangups, cli, held, file, tmp_path, number: int, code: int
+    cli, held, file, tmp_path, number: int, code: int
 ) -> None:
     threaded, clock = held
     command = words(file(count=100), tmp_path / "journal")

@@ -49,7 +49,7 @@ def test_ctrl_c_while_it_loads_ends_it_without_a_word(module: str) -> None:
 
 
 @pytest.mark.parametrize("number", ["SIGTERM", "SIGHUP"])
-def test_it_ends_on_a_signal_while_it_loads_as_the_first_process_of_a_container_too(heeded_hangups, number) -> None:
+def test_it_ends_on_a_signal_while_it_loads_as_the_first_process_of_a_container_too(number) -> None:
     """The system ends that one by no signal that it has no handler for."""
     program = f"""
         signal.raise_signal = lambda _, really=signal.raise_signal: really(signal.{number})
@@ -61,7 +61,7 @@ def test_it_ends_on_a_signal_while_it_loads_as_the_first_process_of_a_container_
 
 
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_signal_when_all_is_done_changes_nothing(heeded_hangups, number: str) -> None:
+def test_a_signal_when_all_is_done_changes_nothing(number: str) -> None:
     program = f"""
         atexit.register(signal.raise_signal, signal.{number})
         sys.exit(mobiz_async_command.main())

@@ -81,54 +81,48 @@ async def test_what_a_source_raises_as_it_is_closed_replaces_no_reason_and_is_lo
     assert said == ["the source of records raised OSError as it was closed"]
 
 
-async def test_a_source_that_is_being_closed_is_not_broken_off_by_a_cancellation() -> None:
-    closing, may_close = asyncio.Event(), asyncio.Event()
-    closed: list[bool] = []
+class Lingering:
+    """A source whose closing goes on until it is told to end."""
 
-    async def source() -> AsyncIterator[Any]:
+    def __init__(self) -> None:
+        self.closing, self.may_close = asyncio.Event(), asyncio.Event()
+        self.closed = False
+
+    async def of(self, *records: Any) -> AsyncIterator[Any]:
         try:
-            for person in PEOPLE:
-                yield person
+            for record in records:
+                yield record
         finally:
-            closing.set()
-            await may_close.wait()
-            closed.append(True)
+            self.closing.set()
+            await self.may_close.wait()
+            self.closed = True
 
+
+async def test_a_source_that_is_being_closed_is_not_broken_off_by_a_cancellation() -> None:
+    source = Lingering()
     async with client_on(Network(lambda request, n: replied(401))) as client:
-        task = asyncio.create_task(client.send_bulk("1", source(), chunk_size=10))
-        await closing.wait()
+        task = asyncio.create_task(client.send_bulk("1", source.of(*PEOPLE), chunk_size=10))
+        await source.closing.wait()
         for _ in range(3):
             task.cancel()
             for _ in range(5):
                 await asyncio.sleep(0)
-        may_close.set()
+        source.may_close.set()
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    assert closed == [True]
+    assert source.closed
 
 
 async def test_a_stop_while_the_source_of_a_trigger_run_is_being_closed_does_not_break_it_off() -> None:
-    closing, may_close = asyncio.Event(), asyncio.Event()
-    closed: list[bool] = []
-
-    async def source() -> AsyncIterator[Any]:
-        try:
-            yield {"A": object()}
-            for person in PEOPLE:
-                yield person
-        finally:
-            closing.set()
-            await may_close.wait()
-            closed.append(True)
-
+    source = Lingering()
     async with client_on(Network()) as client:
-        task = asyncio.create_task(client.trigger_many("key", source(), batch_size=10))
-        await closing.wait()
+        task = asyncio.create_task(client.trigger_many("key", source.of({"A": object()}, *PEOPLE), batch_size=10))
+        await source.closing.wait()
         ending = asyncio.create_task(client.aclose())
         for _ in range(5):
             await asyncio.sleep(0)
-        may_close.set()
+        source.may_close.set()
         await asyncio.gather(task, ending, return_exceptions=True)
 
-    assert closed == [True]
+    assert source.closed

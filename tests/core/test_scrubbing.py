@@ -85,12 +85,12 @@ def test_a_key_that_is_too_short_to_be_told_from_chance_is_not_looked_for() -> N
 @pytest.mark.parametrize("repeated", [KEY[:-1], KEY[:1], "\\", "\\u0026", "&", "amp;", "%25", "%", "+"])
 def test_a_long_reply_is_looked_through_in_no_time(repeated: str) -> None:
     body = (KEY + repeated * ((1 << 20) // len(repeated))).encode()
-    began = time.perf_counter()
+    began = time.thread_time()
 
     scrubbed = scrubber(Secret(KEY), Secret(OTHER))(body)
 
     assert scrubbed.startswith(b"***")
-    assert time.perf_counter() - began < 5.0
+    assert time.thread_time() - began < 5.0
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)

@@ -114,10 +114,10 @@ def test_a_number_for_a_field_name_is_not_shown():
 )
 @pytest.mark.parametrize("field", ["message", "activityId"])
 def test_a_long_text_is_looked_at_in_no_time(field, text):
-    began = time.perf_counter()
+    began = time.thread_time()
     answer = read(Operation.APPEND, Reply(500, body=encode({field: text})))
     assert max(len(answer.message or ""), len(answer.reference or "")) <= 200
-    assert time.perf_counter() - began < 0.25  # it took hours
+    assert time.thread_time() - began < 0.25  # it took hours
 
 
 def test_what_is_quoted_at_such_length_that_its_end_is_not_looked_at_is_hidden():

@@ -10,6 +10,7 @@ import sqlite3
 import stat
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -542,8 +543,9 @@ async def test_a_journal_that_was_forgotten_is_open_to_the_next_at_once(tmp_path
     for _ in range(20):
         journal = SQLiteJournal(tmp_path / "j")
         await journal.open(IDENTITY)
+        forgotten = weakref.ref(journal)
         del journal
-        gc.collect()
+        assert forgotten() is None
 
     assert await states_of(SQLiteJournal(tmp_path / "j")) == []
 

@@ -8,11 +8,10 @@ import sys
 import msgspec
 import pytest
 
-from mobiz_async.chunking import MAX_CHUNK_BYTES
 from mobiz_async.client import MobizClient
 from mobiz_async.errors import ConfigurationError, Reason
 from mobiz_async.models import DataList
-from mobiz_async.recipients.preview import MAX_BODY, BadRow, preview
+from mobiz_async.recipients.preview import BadRow, preview
 from mobiz_async.recipients.stages import BadRecord
 from mobiz_async.testing import FakeTransport
 
@@ -162,10 +161,6 @@ def test_requests_and_bytes_are_those_of_greedy_chunks(chunk_size, max_chunk_byt
     bodies.append(chunk)
     expected = (len(bodies), sum(len(msgspec.json.encode(body)) for body in bodies), len(records) - len(fit))
     assert expected == (found.requests, found.bytes, found.held_back.get(Reason.TOO_LARGE.value, 0))
-
-
-def test_a_body_is_as_large_as_a_run_makes_it():
-    assert MAX_BODY == MAX_CHUNK_BYTES
 
 
 def test_numbers_are_left_alone_without_a_region():

@@ -352,7 +352,7 @@ def test_a_cell_is_looked_through_once(content, sheet):
     path = rewritten(
         sheet([["Number"], ["0821234567"]]), b"</sheetData>", b"<row><c>%b</c></row></sheetData>" % content.encode()
     )
-    began = time.perf_counter()
+    began = time.thread_time()
     with path.open("rb") as stream:
         assert valueless_cells(stream, "Sheet") == {}
-    assert time.perf_counter() - began < 2.0  # it took hours
+    assert time.thread_time() - began < 2.0  # it took hours

@@ -105,7 +105,7 @@ def test_what_zstd_had_packed_is_the_same_in_pieces(frames):
 def test_a_header_of_many_columns_is_looked_through_once():
     letters = str.maketrans("0123456789", "abcdefghij")
     header = ",".join(f"x{place}".translate(letters) for place in range(30_000)).encode()
-    began = time.perf_counter()
+    began = time.thread_time()
     with pytest.raises(SourceFileError, match="its header names column 'xh' twice"):
         read(io.BytesIO(header + b",xh\n"))
-    assert time.perf_counter() - began < 2.0  # it took half a minute
+    assert time.thread_time() - began < 2.0  # it took half a minute
