@@ -341,8 +341,7 @@ class Pacer:
         # What the server names is obeyed, but for too little: a 0, or a date that a fast clock takes for past.
         told = (delay or 0.0) if retry_after is None else min(retry_after, self._longest_pause)
         seconds = max(told, self.pace.throttle_pause)
-        self._calm = False
-        self._paused_until = max(self._paused_until, now + seconds)
+        self.pause(seconds)
         if retry_after is not None and retry_after > self._longest_pause:
             self._refused_until = self._paused_until
             self._turn_away()

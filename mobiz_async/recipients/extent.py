@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator
 from typing import IO, BinaryIO
 
-from mobiz_async.recipients.valueless import path_of_sheet
+from mobiz_async.recipients.valueless import UNREADABLE, path_of_sheet
 
 __all__ = ["MOST_BYTES", "MOST_CELLS", "refusal_of_parts", "refusal_of_sheet"]
 
@@ -39,7 +38,6 @@ _UNSAID = re.compile(rb"<(?:[^\s<>/:]+:)?c(?=[\s/>])(?! r=[\"'])").findall
 """Tags of cells that do not begin with where they are; some may say it all the same."""
 _ROW = re.compile(rb"<(?:[^\s<>/:]+:)?row(?=[\s/>])").split
 _ROOT = re.compile(rb"<(\w+:)?worksheet\b").search
-_UNREADABLE = (zipfile.BadZipFile, zlib.error, KeyError, NotImplementedError, EOFError, SyntaxError, RuntimeError)
 
 
 def refusal_of_parts(stream: BinaryIO) -> str | None:
@@ -53,7 +51,7 @@ def refusal_of_parts(stream: BinaryIO) -> str | None:
                 may_be = part.compress_size * _MOST_PACKED
                 if part.file_size > MOST_BYTES or (may_be > MOST_BYTES and not _ends_in_time(workbook, part)):
                     return f"it has a part of more than {MOST_BYTES:,} bytes, unpacked"
-    except _UNREADABLE:
+    except UNREADABLE:
         pass  # whoever reads it tells
     return None
 
@@ -79,7 +77,7 @@ def refusal_of_sheet(stream: BinaryIO, sheet: str) -> str | None:
             if rows * columns > MOST_CELLS:
                 with workbook.open(path) as part:
                     rows, columns = _extent(part)
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
     if _fits(rows, columns):
         return None

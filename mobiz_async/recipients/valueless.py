@@ -13,7 +13,10 @@ from collections.abc import Iterator
 from typing import IO, BinaryIO
 from xml.etree import ElementTree as ET
 
-__all__ = ["path_of_sheet", "valueless_cells"]
+__all__ = ["UNREADABLE", "path_of_sheet", "valueless_cells"]
+
+UNREADABLE = (zipfile.BadZipFile, zlib.error, KeyError, EOFError, SyntaxError, RuntimeError)
+"""What is raised over a file that is no workbook of this kind, or is damaged."""
 
 _BLOCK = 1 << 20
 _LONGEST_CELL = 1 << 24
@@ -43,7 +46,7 @@ def valueless_cells(stream: BinaryIO, sheet: str) -> dict[tuple[int, int], str] 
     try:
         with zipfile.ZipFile(stream) as workbook, workbook.open(path_of_sheet(workbook, sheet)) as part:
             return dict(_found(part))
-    except (zipfile.BadZipFile, zlib.error, ET.ParseError, KeyError, NotImplementedError, EOFError):
+    except UNREADABLE:
         return None
 
 
