@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import re
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
@@ -20,6 +19,7 @@ from mobiz_async.recipients.tables import (
     TableOptions,
     checked_header,
     dropped_columns,
+    line_of,
     may_be_ruined,
     raw_column,
     unmended,
@@ -296,7 +296,7 @@ class _Reader:
 
     def _one(self, row: list[str]) -> dict[str, Any] | BadRecord:
         if len(row) != len(self._header):
-            return BadRecord(None, Reason.RAGGED, {**self._as_far_as_it_goes(row), RAW_COLUMN: self._line_of(row)})
+            return BadRecord(None, Reason.RAGGED, self._with_raw(self._as_far_as_it_goes(row), row))
         record = self._build([row])[0]
         if self._raw_at is not None and row[self._raw_at].strip():
             return unmended(record, row[self._raw_at], row[self._header.index("_reason")])
@@ -305,23 +305,20 @@ class _Reader:
                 return BadRecord(self._header[place], Reason.NOT_TEXT, record)
         for place, field in self._used.items():
             if _is_error(row[place].strip()):
-                return BadRecord(field, Reason.NO_VALUE, {**record, RAW_COLUMN: self._line_of(row)})
+                return BadRecord(field, Reason.NO_VALUE, self._with_raw(record, row))
         for place, field in self._phones:
             if RUINED.fullmatch(row[place].strip()):
                 return BadRecord(field, Reason.RUINED, record)
         return record
+
+    def _with_raw(self, record: dict[str, Any], row: list[str]) -> dict[str, Any]:
+        return {**record, RAW_COLUMN: line_of(row, self._delimiter)}
 
     def _as_far_as_it_goes(self, row: list[str]) -> dict[str, Any]:
         """Return the fields of which all cells are there."""
         there = self._header[: len(row)]
         sources = [source for source in self._sources if set(source.columns) <= set(there)]
         return build_from_rows(there, sources)([row[: len(there)]])[0]
-
-    def _line_of(self, row: list[str]) -> str:
-        """Return a row as a line of the file, with quotes where it needs them."""
-        line = io.StringIO(newline="")
-        csv.writer(line, delimiter=self._delimiter, lineterminator="\r\n").writerow(row)
-        return line.getvalue().removesuffix("\r\n")
 
 
 def _fatal(message: str, raw: str) -> BrokenFile | None:

@@ -10,7 +10,6 @@ The file holds recipients' data, as a journal does and what is exported from one
 from __future__ import annotations
 
 import contextlib
-import csv
 import io
 import json
 import os
@@ -26,7 +25,7 @@ import msgspec
 from mobiz_async.encoding import encode
 from mobiz_async.errors import ConfigurationError
 from mobiz_async.recipients.stages import SKIPS, Problem
-from mobiz_async.recipients.tables import RAW_COLUMN, REJECT_COLUMNS
+from mobiz_async.recipients.tables import LINE_END, RAW_COLUMN, REJECT_COLUMNS, line_of
 from mobiz_async.recipients.values import fault_of, value_problem
 from mobiz_async.reports import ChunkOutcome
 from mobiz_async.unseen import hide, unseen
@@ -35,7 +34,6 @@ __all__ = ["RejectsWriter", "is_file_of_rejects", "is_there_already"]
 
 _FIRST_LINE = 100
 """Bytes, which say what kind of file it is."""
-_LINE_END = "\r\n"
 _JSON_LINES = {".jsonl", ".ndjson", ".json"}
 
 
@@ -96,7 +94,7 @@ class RejectsWriter:
 
     def _begin(self) -> None:
         try:
-            self._append(_row_of([*REJECT_COLUMNS, *self._fields]))
+            self._append(line_of([*REJECT_COLUMNS, *self._fields]) + LINE_END)
         except OSError:
             self.close()  # a file without a header could not be told from anybody else's
             raise
@@ -115,7 +113,7 @@ class RejectsWriter:
         else:
             if not cells.keys() <= set(self._fields):
                 self._widen([name for name in cells if name not in self._fields])
-            line = _row_of([row, reason, field or "", *(_cell(cells.get(name)) for name in self._fields)])
+            line = line_of([row, reason, field or "", *(_cell(cells.get(name)) for name in self._fields)]) + LINE_END
         self._append(line)
         self.count += 1
 
@@ -162,7 +160,7 @@ class RejectsWriter:
         fields = [*self._fields, *names]
         wider = self._path.with_name(f".{self._path.name}.wider")
         try:
-            self._copy(wider, _row_of([*REJECT_COLUMNS, *fields]), "," * len(names) + _LINE_END)
+            self._copy(wider, line_of([*REJECT_COLUMNS, *fields]) + LINE_END, "," * len(names) + LINE_END)
         except OSError:
             with contextlib.suppress(OSError):
                 wider.unlink()
@@ -185,9 +183,9 @@ class RejectsWriter:
             in_header, quotes = True, 0
             for line in narrow:
                 quotes += line.count('"')
-                ends = quotes % 2 == 0 and line.endswith(_LINE_END)  # and not within quotes
+                ends = quotes % 2 == 0 and line.endswith(LINE_END)  # and not within quotes
                 if not in_header:
-                    file.write(line.removesuffix(_LINE_END) + line_end if ends else line)
+                    file.write(line.removesuffix(LINE_END) + line_end if ends else line)
                 in_header = in_header and not ends
 
     def close(self) -> None:
@@ -214,12 +212,6 @@ def _create(path: Path, mode: str) -> io.FileIO:
     if stat.S_ISREG(os.fstat(descriptor).st_mode):  # a file that was there keeps its old mode otherwise
         os.chmod(descriptor if os.chmod in os.supports_fd else path, 0o600)  # noqa: PTH101  a path may lead elsewhere now
     return io.FileIO(descriptor, "ab")
-
-
-def _row_of(cells: Iterable[Any]) -> str:
-    line = io.StringIO(newline="")
-    csv.writer(line, lineterminator=_LINE_END).writerow(cells)
-    return line.getvalue()
 
 
 def _cell(value: Any) -> str:

@@ -13,9 +13,7 @@ A phone number may be a number cell if it is whole (27821234567.0); one with a f
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import chain, islice, repeat
 from typing import Any, BinaryIO
 
@@ -24,7 +22,7 @@ from mobiz_async.recipients.columns import field_sources
 from mobiz_async.recipients.extent import refusal_of_parts, refusal_of_sheet
 from mobiz_async.recipients.files import SourceFileError
 from mobiz_async.recipients.stages import LARGEST_SLICE, BadRecord
-from mobiz_async.recipients.tables import RAW_COLUMN, Table, TableOptions, checked_header, dropped_columns
+from mobiz_async.recipients.tables import RAW_COLUMN, Table, TableOptions, checked_header, dropped_columns, line_of
 from mobiz_async.recipients.typed import Maker, NoValue, shown
 from mobiz_async.recipients.valueless import valueless_cells
 
@@ -137,13 +135,6 @@ def _slices(rows: Iterator[list[Any]], width: int, maker: Maker) -> Iterator[lis
         made = maker.made(fitting)
         for place, row in enumerate(part):
             if any(map(_content, row[width:])):
-                cells = {**maker.fields_of(fitting[place]), RAW_COLUMN: _line_of(row)}
+                cells = {**maker.fields_of(fitting[place]), RAW_COLUMN: line_of(map(_text, row))}
                 made[place] = BadRecord(None, Reason.RAGGED, cells)
         yield made
-
-
-def _line_of(row: Sequence[Any]) -> str:
-    """Return a row as a line of CSV."""
-    line = io.StringIO(newline="")
-    csv.writer(line, lineterminator="\r\n").writerow(map(_text, row))
-    return line.getvalue().removesuffix("\r\n")

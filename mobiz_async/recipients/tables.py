@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -23,6 +25,7 @@ from mobiz_async.recipients.phones import RUINED, PhoneNumberError, is_rounded, 
 from mobiz_async.recipients.stages import BadRecord
 
 __all__ = [
+    "LINE_END",
     "RAW_COLUMN",
     "REJECT_COLUMNS",
     "Table",
@@ -30,6 +33,7 @@ __all__ = [
     "as_phone",
     "checked_header",
     "dropped_columns",
+    "line_of",
     "may_be_ruined",
     "raw_column",
     "template_problem",
@@ -39,6 +43,8 @@ __all__ = [
 
 REJECT_COLUMNS = ("_row", "_reason", "_field")
 """The columns that a file of rejects has before the record's own fields."""
+
+LINE_END = "\r\n"
 
 RAW_COLUMN = "_raw"
 """The column of a file of rejects that holds a row which could not be cut into fields rightly, as it stood.
@@ -102,6 +108,13 @@ def dropped_columns(columns: Sequence[str]) -> tuple[str, ...]:
 def raw_column(columns: Sequence[str]) -> int | None:
     """Return where a file of rejects has its ``_raw``, from 0; None where it has none, and in any other file."""
     return columns.index(RAW_COLUMN) if RAW_COLUMN in columns and dropped_columns(columns) else None
+
+
+def line_of(cells: Iterable[Any], delimiter: str = ",") -> str:
+    """Return a row as a line of CSV, with quotes where it needs them and without its end."""
+    line = io.StringIO(newline="")
+    csv.writer(line, delimiter=delimiter, lineterminator=LINE_END).writerow(cells)  # by which it knows what to quote
+    return line.getvalue().removesuffix(LINE_END)
 
 
 def unmended(cells: Mapping[str, Any], raw: str, reason: object) -> BadRecord:
