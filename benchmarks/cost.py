@@ -92,7 +92,8 @@ async def _trigger(rows: list[Any], _: int) -> None:
 
 
 async def _coalesce(rows: list[Any], _: int) -> None:
-    async with _client() as mobiz, mobiz.coalesce("key", max_batch=100) as queue:
+    # The loop's clock is the machine's: batches leave because they are full, however long that takes.
+    async with _client() as mobiz, mobiz.coalesce("key", max_batch=100, max_wait=60.0) as queue:
         for batch in batches(rows, 100):
             await asyncio.gather(*map(queue.send, batch))
 
