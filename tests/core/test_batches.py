@@ -24,6 +24,7 @@ from mobiz_async import (
 )
 from mobiz_async.sandbox import Fault, Faults, Sandbox
 from mobiz_async.testing import FakeClock
+from mobiz_async.verdicts import Failure, Stage
 
 TRIGGER = "sandbox-trigger"
 
@@ -218,7 +219,8 @@ async def test_a_source_that_raises_ends_the_reading_and_what_was_sent_is_in_the
         with pytest.raises(SourceError) as raised:
             await client.trigger_many("key", source(), batch_size=10)
 
-    assert (raised.value.row, raised.value.report.accepted) == (26, 20)
+    report = raised.value.report
+    assert (raised.value.row, report.accepted, report.stopped) == (26, 20, StopReason.SOURCE)
     assert isinstance(raised.value.__cause__, ValueError)
 
 
@@ -376,6 +378,16 @@ async def test_a_throttled_batch_goes_again() -> None:
         report = await client.trigger_many("key", people(30), batch_size=10)
 
     assert (report.ok, report.requests, [batch.attempts for batch in report.batches]) == (True, 4, [1, 2, 1])
+    assert report.elapsed == max(network.times) >= 1.0
+
+
+async def test_an_outage_of_a_server_that_had_answered_is_waited_out_by_batches_too() -> None:
+    down = failed(Stage.CONNECTING, Failure.CONNECT)
+    network = Network(lambda request, n: down if 1 < n < 40 else accepted(request))
+    async with client_on(network) as client:
+        report = await client.trigger_many("key", people(30), batch_size=10)
+
+    assert (report.ok, report.accepted) == (True, 30)
 
 
 async def test_a_batch_larger_than_a_body_may_be_is_divided_by_its_bytes() -> None:
