@@ -161,7 +161,7 @@ def format_send_time(when: datetime | str, form: SendTimeFormat, now: float) -> 
         return _not_blank(when)
     if not isinstance(when, datetime):
         raise ConfigurationError("is a datetime with a time zone, or text", setting="send_time")
-    if when.tzinfo is None or when.utcoffset() is None:
+    if when.utcoffset() is None:
         raise ConfigurationError("needs a time zone: a naive datetime could mean any hour", setting="send_time")
     if when.timestamp() <= now:
         raise ConfigurationError("is not in the future", setting="send_time")

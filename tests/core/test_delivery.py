@@ -233,14 +233,14 @@ async def test_cancelled_in_the_queue_nothing_was_sent_and_the_slot_is_free() ->
     first = asyncio.create_task(made.deliver(REQUEST, Lane.BULK))
     await gate.until_waiting(1)
     second = asyncio.create_task(made.deliver(REQUEST, Lane.BULK))
-    await asyncio.sleep(0)
+    await made.clock.sleep(3.0)
     second.cancel()
     await asyncio.wait([second])
     gate.open.set()
     await first
 
     assert (second.cancelled(), network.count, made.pacer.in_flight, made.pacer.waiting) == (True, 1, 0, 0)
-    assert [event.verdict for event in events] == ["not_started", "accepted"]
+    assert [(event.verdict, event.seconds) for event in events] == [("not_started", 0.0), ("accepted", 3.0)]
 
 
 async def test_cancelled_on_its_way_the_event_says_unknown() -> None:
