@@ -311,8 +311,8 @@ class MobizClient:
         """Creating a Data List: field to format, each ``numeric``, ``text``, ``email`` or ``msisdn``.
 
         Not sent again when its outcome is unknown: there may be a list of that name by then. Raises
-        ``ConfigurationError`` for a format the vendor does not name or a missing ``username``, ``RejectedError`` for a
-        ``status`` other than 1, and the other ``RequestError`` kinds.
+        ``ConfigurationError`` for a name that is empty or cannot be encoded, a format the vendor does not name or a
+        missing ``username``, ``RejectedError`` for a ``status`` other than 1, and the other ``RequestError`` kinds.
         """
         check_definition(definition)
         owner = username or self._username

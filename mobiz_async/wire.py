@@ -140,9 +140,19 @@ def append_request(list_id: str, body: Body, records: int) -> Request:
     return _request(Operation.APPEND, {"list_id": list_id}, body, records)
 
 
-def create_list_request(username: str, name: str, definition: Mapping[str, str]) -> Request:
-    """Creating a Data List: a name and a format for each field."""
-    body = encode({"Customer List Name": name, "Customer List Definition": dict(definition)})
+def create_list_request(username: str, name: object, definition: Mapping[str, str]) -> Request:
+    """Creating a Data List: a name and a format for each field.
+
+    Raises ``ConfigurationError`` where the name is empty or no text, or where it or a field's cannot be written.
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise ConfigurationError("the list's name is empty, or no text")
+    try:
+        body = encode({"Customer List Name": name, "Customer List Definition": dict(definition)})
+    except UnicodeEncodeError:
+        raise ConfigurationError(
+            "the list's name, or that of a field, cannot be encoded: it has half of a surrogate pair"
+        ) from None
     return _request(Operation.CREATE_LIST, {"username": username}, body, 0)
 
 

@@ -81,6 +81,28 @@ async def test_a_list_whose_creation_is_unknown_is_not_created_again() -> None:
     assert network.count == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "definition", "wrong"),
+    [
+        (None, DEFINITION, "empty, or no text"),
+        ("", DEFINITION, "empty, or no text"),
+        (" \n", DEFINITION, "empty, or no text"),
+        (7, DEFINITION, "empty, or no text"),
+        ("Spring \ud83d", DEFINITION, "cannot be encoded"),
+        ("Spring", {**DEFINITION, "Name \ud83d": "text"}, "cannot be encoded"),
+    ],
+)
+async def test_a_list_whose_name_or_field_is_no_text_that_can_be_written_is_not_created(
+    name: Any, definition: dict[str, str], wrong: str
+) -> None:
+    network = Network()
+    async with client_on(network, username="me") as client:
+        with pytest.raises(ConfigurationError, match=wrong):
+            await client.create_list(name, definition)
+
+    assert network.count == 0
+
+
 # SendBulkMessages, one request
 
 
