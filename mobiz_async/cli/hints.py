@@ -83,7 +83,7 @@ def hints(
         lines.append("Which they are:")
         lines.append(f"  mobiz journal export {quoted((str(order.journal),))} --state unknown")
     if rejected:
-        lines.append(f"{plural(rejected, 'record')} in {order.rejects}: mend it and send it{_but(order, report)}.")
+        lines.append(f"{plural(rejected, 'record')} in {order.rejects}{_what_for(order, report, rejected)}.")
     if isinstance(error, InvalidRecordError):
         lines.append("--on-invalid skip goes on without such records, and --rejects FILE keeps them.")
     if not _is_to_go_on(report):
@@ -94,6 +94,12 @@ def hints(
         return lines
     unread = "" if report.stopped is None else f"Nothing after record {report.read:,} was read. "
     return [*lines, f"{unread}{_without_journal(report)}"]
+
+
+def _what_for(order: Order, report: BulkReport, rejected: int) -> str:
+    if rejected == report.unknown:
+        return ", all of them unknown: not to be sent before the vendor has been asked"
+    return f": mend it and send it{_but(order, report)}"
 
 
 def _but(order: Order, report: BulkReport) -> str:
