@@ -153,8 +153,8 @@ class BulkReport:
 
     Counts are records, but for ``chunks``, ``failed_chunks``, ``requests`` and ``retries``; ``elapsed`` is in seconds.
     ``failures`` holds the first and the last of the chunks that were not accepted; the totals are exact however many
-    there were. ``stopped`` says why the run ended before its source did; ``resumed`` how many of the records an earlier
-    run on the same journal had settled, so that this one did not send them.
+    there were. ``stopped`` says why the run ended before its source did; ``resumed`` how many of the records are as an
+    earlier run on the same journal has left them (accepted, rejected or unknown), and were not sent by this one.
     """
 
     read: int = 0

@@ -38,7 +38,7 @@ def report_table(
         requests += f" ({report.retries:,} of them sent again)"
     parts.append(Text(f"{requests} in {report.elapsed:,.1f} s, {rate:,.0f} records a second"))
     if report.resumed:
-        parts.append(Text(f"{plural(report.resumed, 'record')} had been settled by an earlier run."))
+        parts.append(Text(f"{plural(report.resumed, 'record')} taken over from an earlier run."))
     if report.stopped is not None:
         parts.append(Text(f"Stopped early: {why or _why(report.stopped, error)}.", style="yellow"))
     return Group(*parts)
