@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import filecmp
 import itertools
 import os
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from mobiz_async.cli.places import is_of_journal, same_place
 from mobiz_async.errors import ConfigurationError
 from mobiz_async.models import Outcome
-from mobiz_async.recipients.rejects import RejectsWriter, is_file_of_rejects, is_there_already
+from mobiz_async.recipients.rejects import RejectsWriter, check_name, is_file_of_rejects, is_there_already
 from mobiz_async.recipients.stages import Problem
 from mobiz_async.reports import ChunkOutcome
 
@@ -20,6 +20,7 @@ __all__ = ["Rejects"]
 
 _LONGEST = ".{}.wider"
 """The longest name that is derived from its own, where the file is written anew."""
+_BLOCK = 1 << 20
 _REASONS = {
     Outcome.REJECTED: "rejected",
     Outcome.NOT_SENT: "not sent",
@@ -31,7 +32,8 @@ class Rejects:
     """Keeps the records that did not go, but for those that the same command sends when it goes on with a journal.
 
     A run that goes on meets all that was held back or refused before it again: the file is made anew, in full. What it
-    was before, perhaps mended by now, is kept beside it unless it is the same.
+    was before, perhaps mended by now, is kept beside it, unless the new one begins with all of it: so it does where the
+    earlier run was killed, and one that is killed again and again leaves one such file and not one each time.
     """
 
     def __init__(self, path: Path, *, journal: Path | None, read: Iterable[Path], going_on: bool) -> None:
@@ -55,6 +57,7 @@ class Rejects:
         self._going_on = going_on
         self._writer: RejectsWriter | None = None
         self._stop: Callable[[], object] = lambda: None
+        check_name(path)
         if any(same_place(path, other) for other in read) or (journal is not None and is_of_journal(path, journal)):
             raise ConfigurationError(f"{path} is to be read, or is the journal's: rejects need a file of their own")
         try:
@@ -90,18 +93,28 @@ class Rejects:
         self._writer = RejectsWriter(self.path, fields)
 
     def _keep(self) -> None:
-        numbered = (self.path.with_name(f"{self.path.name}.{number}") for number in itertools.count(1))
         try:
             if not self.path.stat().st_size:  # of a run that was killed as it began
                 self.path.unlink()
                 return
-            free = next(name for name in numbered if not name.exists())
-            self.path.rename(free)
+            self.kept = self._moved_aside()
         except FileNotFoundError:
             return
         except OSError as error:
             raise ConfigurationError(f"{self.path} cannot be kept beside: {error.strerror}") from None
-        self.kept = free
+
+    def _moved_aside(self) -> Path:
+        number = next(number for number in itertools.count(1) if not self._numbered(number).exists())
+        free, last = self._numbered(number), self._numbered(number - 1)
+        if number > 1 and _begins_with(last, self.path):
+            self.path.unlink()
+            return last
+        if number > 1 and _begins_with(self.path, last):
+            free = last
+        return self.path.replace(free)
+
+    def _numbered(self, number: int) -> Path:
+        return self.path.with_name(f"{self.path.name}.{number}")
 
     def write_problem(self, problem: Problem) -> None:
         """Keep a record that a check held back, unless that was the caller's wish."""
@@ -132,7 +145,7 @@ class Rejects:
         self.count = self._writer.count
 
     def end(self) -> None:
-        """Close the file. One that is what was there before replaces it."""
+        """Close the file. One that begins with all that was there before replaces it."""
         if self._writer is None:
             return
         try:
@@ -140,6 +153,13 @@ class Rejects:
         except OSError as error:
             self.failure = self.failure or error
         with contextlib.suppress(OSError):
-            if self.kept is not None and filecmp.cmp(self.path, self.kept, shallow=False):
+            if self.kept is not None and _begins_with(self.path, self.kept):
                 self.kept.unlink()
                 self.kept = None
+
+
+def _begins_with(path: Path, beginning: Path) -> bool:
+    """Whether all of ``beginning`` is in ``path``; False where one of them cannot be read."""
+    with contextlib.suppress(OSError), path.open("rb") as longer, beginning.open("rb") as shorter:
+        return all(longer.read(len(block)) == block for block in iter(partial(shorter.read, _BLOCK), b""))
+    return False

@@ -30,11 +30,26 @@ from mobiz_async.recipients.values import fault_of, value_problem
 from mobiz_async.reports import ChunkOutcome
 from mobiz_async.unseen import hide, unseen
 
-__all__ = ["RejectsWriter", "is_file_of_rejects", "is_there_already"]
+__all__ = ["RejectsWriter", "check_name", "is_file_of_rejects", "is_there_already"]
 
 _FIRST_LINE = 100
 """Bytes, which say what kind of file it is."""
 _JSON_LINES = {".jsonl", ".ndjson", ".json"}
+_NEITHER = {
+    *(".xlsx", ".xlsm", ".xltx", ".xls", ".xlsb", ".ods", ".numbers", ".parquet", ".pq"),
+    *(".tsv", ".tab"),
+    *(".gz", ".zst", ".zstd", ".zip", ".bz2", ".xz"),
+}
+"""Ends of names under which other programs, or this one, expect neither commas between cells nor JSON Lines."""
+
+
+def check_name(path: Path) -> None:
+    """Raise ``ConfigurationError`` where the name promises what no file of rejects is."""
+    if path.suffix.lower() in _NEITHER:
+        raise ConfigurationError(
+            f"{path} would not be what its name says: a file of rejects is CSV or JSON Lines; "
+            "name it .csv, which spreadsheets open, or .jsonl"
+        )
 
 
 def is_there_already(path: Path) -> ConfigurationError:
@@ -73,10 +88,12 @@ class RejectsWriter:
         """Create the file, mode 0600. ``fields`` is the header to begin with; by default the first record's fields.
 
         Raises:
-            ConfigurationError: the file exists and ``overwrite`` is not given, or it cannot be created.
+            ConfigurationError: its name is that of another kind of file (``.xlsx``, ``.gz``), it exists and
+                ``overwrite`` is not given, or it cannot be created.
 
         """
         self._path = Path(path)
+        check_name(self._path)
         self._json = self._path.suffix.lower() in _JSON_LINES
         self._fields = list(map(_legible, fields or ()))
         self._whole = 0

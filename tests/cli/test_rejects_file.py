@@ -112,6 +112,15 @@ def test_the_source_is_neither_the_journal_nor_of_it(cli, served, file, tmp_path
     assert "is to be read: the journal needs a file of its own" in ended.err
 
 
+@pytest.mark.parametrize("name", ["rejects.xlsx", "rejects.csv.gz", "rejects.TSV"])
+def test_a_name_of_another_kind_of_file_is_told_before_a_list_is_created(cli, served, file, tmp_path, name) -> None:
+    lists = len(served.sandbox.lists)
+    ended = cli("send", file(count=2), "--new-list", "Spring", "--rejects", tmp_path / name)
+
+    assert (ended.code, "name it .csv, which spreadsheets open, or .jsonl" in ended.err) == (2, True)
+    assert (len(served.sandbox.lists), (tmp_path / name).exists()) == (lists, False)
+
+
 def test_the_suppression_list_is_not_taken_for_it(cli, served, command, tmp_path) -> None:
     optouts = tmp_path / "rejects.csv"
     optouts.write_text("27829999999\n")
@@ -167,7 +176,7 @@ def test_what_cannot_be_moved_aside_is_left(tmp_path, monkeypatch) -> None:
     def busy(*_: object) -> None:
         raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
 
-    monkeypatch.setattr(Path, "rename", busy)
+    monkeypatch.setattr(Path, "replace", busy)
     with pytest.raises(ConfigurationError, match="cannot be kept beside: Device or resource busy"):
         rejects.begin(["Number"], lambda: None)
 
@@ -210,6 +219,48 @@ def test_one_that_is_still_the_same_is_not_kept_twice(cli, served, command, tmp_
 
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["journal", "journal-journal", "rejects.csv", "spring.csv"]
+
+
+def _rejects_of_runs(folder: Path, *runs: str) -> dict[str, str]:
+    """Write what so many runs on one journal did before they were killed; return the files that the last one leaves."""
+    for number, numbers in enumerate(runs):
+        rejects = Rejects(folder / "rejects.csv", journal=folder / "journal", read=[], going_on=number > 0)
+        rejects.begin(["Number"], lambda: None)
+        assert rejects._writer is not None
+        for each in numbers:
+            rejects._writer.write({"Number": each}, row=1, reason="")
+        rejects._writer.close() if numbers else rejects._writer._file.close()
+    rejects.end()
+    return {
+        path.name: "".join(line[-1] for line in path.read_text().split()[1:])
+        for path in folder.iterdir()
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize(
+    ("runs", "left"),
+    [
+        (["", "12"], {"": "12"}),
+        (["1", "12"], {"": "12"}),
+        (["1", "12", "123", "1234"], {"": "1234"}),
+        (["12", "1", "", "123"], {"": "123"}),
+        (["12", "1", "1"], {"": "1", ".1": "12"}),
+        (["9", "1", "12", "123"], {"": "123", ".1": "9"}),
+        (["1", "9", "12"], {"": "12", ".1": "1", ".2": "9"}),
+    ],
+)
+def test_of_runs_that_are_killed_again_and_again_no_file_is_kept_that_is_the_beginning_of_another(
+    tmp_path, runs: list[str], left: dict[str, str]
+) -> None:
+    """A supervisor that starts them anew would else fill the disk with recipients."""
+    assert _rejects_of_runs(tmp_path, *runs) == {f"rejects.csv{suffix}": text for suffix, text in left.items()}
+
+
+def test_what_cannot_be_read_of_an_earlier_run_is_kept_and_in_nobodys_way(tmp_path) -> None:
+    (tmp_path / "rejects.csv.1").mkdir()
+
+    assert _rejects_of_runs(tmp_path, "9", "1") == {"rejects.csv": "1", "rejects.csv.2": "9"}
 
 
 @pytest.mark.parametrize("mistake", [["--chunk-size", 4], ["--region", "US"]])

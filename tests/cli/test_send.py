@@ -395,6 +395,14 @@ def test_rejects_hold_what_was_refused_unknown_and_never_sent(cli, served, file,
     assert "mend it and send it, without the unknown ones.\n" in ended.err
 
 
+def test_rejects_that_are_all_unknown_are_not_to_be_sent(cli, served, file, tmp_path) -> None:
+    served.sandbox.faults = Faults.always(Fault.RESET_AFTER_APPLY)
+    ended = cli("send", file(count=2), "--list", 1, "--rejects", tmp_path / "rejects.csv")
+
+    told = "all of them unknown: not to be sent before the vendor has been asked.\n"
+    assert (told in ended.err, "mend it and send it" in ended.err) == (True, False)
+
+
 def test_a_run_that_leaves_nothing_leaves_no_file_of_rejects(cli, served, file, tmp_path) -> None:
     rejects = tmp_path / "rejects.csv"
     ended = cli("send", file(count=2), "--list", 1, "--rejects", rejects, "--json")
@@ -428,7 +436,7 @@ def test_the_same_command_goes_on_and_sends_nothing_twice(cli, served, file, tmp
     assert f"going on with list {first.json['list_id']}," in second.err
     assert list(served.sandbox.applied(first.json["list_id"]).values()) == [1] * 12
     assert (third.code, len(served.sandbox.lists)) == (0, 2)
-    assert "12 records had been settled by an earlier run.\n" in third.out
+    assert "12 records taken over from an earlier run.\n" in third.out
 
 
 def test_what_an_earlier_run_was_refused_is_told_with_its_reason(cli, served, file, tmp_path) -> None:

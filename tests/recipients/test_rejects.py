@@ -165,6 +165,20 @@ def test_an_earlier_file_is_not_written_over_unless_asked(tmp_path):
     assert path.read_text() == "earlier"
 
 
+@pytest.mark.parametrize("name", ["a.xlsx", "a.xls", "a.ODS", "a.parquet", "a.csv.gz", "a.zst", "a.zip", "a.tsv"])
+def test_a_name_that_other_programs_read_as_another_kind_of_file_is_refused(name, tmp_path):
+    with pytest.raises(ConfigurationError, match=r"name it \.csv, which spreadsheets open, or \.jsonl"):
+        RejectsWriter(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a", "a.csv", "a.txt", "a.jsonl", "a.2026-11-24", "a.csv.bak"])
+def test_any_other_name_is_taken(name, tmp_path):
+    with RejectsWriter(tmp_path / name) as rejects:
+        rejects.write(RECORD, row=1, reason="a")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_a_file_that_cannot_be_made_is_a_setting_to_mend(tmp_path):
     with pytest.raises(ConfigurationError, match="cannot be written"):
         RejectsWriter(tmp_path / "no" / "rejects.csv")
