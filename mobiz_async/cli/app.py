@@ -39,7 +39,9 @@ Environment:
 \b
 Exit codes:
 {table()}
-Where several apply: interrupted, credentials, unknown, usage, the rest."""
+Where several apply: interrupted, credentials, unknown, usage, the rest.
+A supervisor may start `mobiz send --journal` again after 129 and more; 1 to 4
+are for a person to look at."""
 
 
 _INTERRUPTED = "interrupted: nothing was on its way"
