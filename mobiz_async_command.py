@@ -40,9 +40,9 @@ def main() -> int:
     _leave_on(heeded, code)
     if code > _SIGNALLED:
         # Whoever asked it to end is not kept waiting for a thread that looks up a name, as the interpreter would be.
-        with contextlib.suppress(OSError, ValueError):
-            sys.stdout.flush()
-            sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError, AttributeError):  # it may be full, closed or missing
+                stream.flush()
         os._exit(code)
     return code
 

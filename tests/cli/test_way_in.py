@@ -102,6 +102,25 @@ def test_once_it_was_interrupted_it_waits_for_no_thread() -> None:
     assert ended(program) == (143, "told", "")
 
 
+@pytest.mark.parametrize("missing", ["stdout", "stderr"])
+def test_a_missing_stream_changes_nothing_of_how_an_interrupted_command_ends(missing: str) -> None:
+    program = f"""
+        import mobiz_async.cli
+
+        def run(argv):
+            sys.stdout.write("told")
+            sys.stderr.write("told")
+            sys.{missing} = None
+            return 143
+
+        mobiz_async.cli.load = lambda: run
+        sys.exit(mobiz_async_command.main())
+    """
+    code, *told = ended(program)
+
+    assert (code, "told" in told) == (143, True)
+
+
 def test_at_work_ctrl_c_is_what_it_always_is() -> None:
     """asyncio, and the command's own handlers, build on Python's."""
     program = """
