@@ -354,10 +354,10 @@ def _open_suppression(path: str | os.PathLike[str], column: str | None) -> Recip
             raise ConfigurationError(f"{os.fspath(path)}: {error}") from None
     source = _readable_twice(path)
     table = open_recipients(source)
-    fields = table.fields
-    if fields is None or "Number" in fields or not fields:
+    if not table.fields or table.fields == ("Number",):
         return table
     table.close()
+    fields = ("Number",) if "Number" in table.fields else table.fields  # an error in another column is no opt-out
     if len(fields) > 1:
         if looks_like_data(fields):
             raise ConfigurationError(

@@ -158,6 +158,13 @@ def test_an_opt_out_without_a_value_is_not_lost(sheet):
         load_suppression(path)
 
 
+def test_an_error_in_another_column_of_opt_outs_does_not_matter(sheet, tmp_path):
+    text = tmp_path / "optouts.csv"
+    text.write_text("Number,Name\n0821234567,#N/A\n")
+    path = sheet([["Number", "Name"], ["0821234567", "=A2"]])
+    assert load_suppression(text) == load_suppression(path) == {"27821234567"}
+
+
 OPEN_DOCUMENT = """<office:document-content xmlns:office="urn:oasis:names:tc:opendocument:xmlns:office:1.0"
  xmlns:table="urn:oasis:names:tc:opendocument:xmlns:table:1.0"
  xmlns:text="urn:oasis:names:tc:opendocument:xmlns:text:1.0">
