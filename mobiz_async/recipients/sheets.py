@@ -99,15 +99,15 @@ class _Cells:
         """Yield the rows with content, from column ``left`` on, all of one length."""
         # The library begins at the first row of the sheet, and in it at the first column that has something.
         indent = [""] * (self._sheet.start or (0, 0))[1]
-        blank = [""] * self._width
         for place, cells in enumerate(islice(chain(self._sheet.iter_rows(), repeat(())), self._rows)):
+            if cells.count("") == len(cells) and place not in self._valueless:
+                continue  # at once: there may be a million of them one after the other
             row = [*indent, *cells]
             row += [""] * (self._width - len(row))
             for column, what in self._valueless.get(place, {}).items():
                 if not _content(row[column]):
                     row[column] = what
-            if row != blank:  # of which there may be a million one after the other
-                yield row[left:]
+            yield row[left:]
 
 
 def _content(cell: object) -> bool:
