@@ -59,8 +59,9 @@ class _Group(click.Group):
         return sorted({*super().list_commands(ctx), *_SERVING})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in _SERVING and cmd_name not in self.commands:
-            self.add_command(getattr(import_module(_SERVING[cmd_name]), cmd_name))
+        if cmd_name not in self.commands:  # one of these, or a slip: click suggests what of all may have been meant
+            for name, module in _SERVING.items():
+                self.add_command(getattr(import_module(module), name))
         return super().get_command(ctx, cmd_name)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

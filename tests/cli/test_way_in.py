@@ -102,6 +102,20 @@ def test_once_it_was_interrupted_it_waits_for_no_thread() -> None:
     assert ended(program) == (143, "told", "")
 
 
+def test_a_server_is_loaded_for_the_commands_that_need_one_and_to_suggest_one_of_them() -> None:
+    program = """
+        import click
+        from mobiz_async.cli.app import mobiz
+
+        context = click.Context(mobiz)
+        for name in ("send", "sandbo"):
+            mobiz.get_command(context, name)
+            print("aiohttp.web" in sys.modules, sorted(mobiz.commands) == mobiz.list_commands(context), sep="/")
+    """
+
+    assert ended(program) == (0, "False/False\nTrue/True\n", "")
+
+
 @pytest.mark.parametrize("missing", ["stdout", "stderr"])
 def test_a_missing_stream_changes_nothing_of_how_an_interrupted_command_ends(missing: str) -> None:
     program = f"""
