@@ -33,7 +33,7 @@ _SEPARATOR_LINE = re.compile(rb"sep=([\x01-\x09\x20-\x7e])(?:\r\n?|\n)", re.IGNO
 _SNIFFED_ROWS = 20
 _MOST_AT_ONCE = 1 << 26
 """Bytes of rows that are parsed together: twice those of a slice of rows with one cell each as long as it may be."""
-_ERROR = r"#(?:N/A|REF!|VALUE!|DIV/0!|NAME\?|NUM!|NULL!)"
+_ERROR = r"#(?:N/A|REF!|VALUE!|DIV/0!|NAME\?|NUM!|NULL!|CALC!|SPILL!)"
 """What a spreadsheet writes for a cell without a value."""
 _is_error = re.compile(_ERROR).fullmatch
 _has_error = re.compile(_ERROR.encode()).search

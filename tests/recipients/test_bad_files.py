@@ -159,7 +159,7 @@ def test_many_broken_rows_and_blank_lines_do_not_end_the_file():
 
 
 @pytest.mark.parametrize("quote", ["", '"'])
-@pytest.mark.parametrize("error", ["#N/A", " #REF! ", "#NAME?", "#DIV/0!"])
+@pytest.mark.parametrize("error", ["#N/A", " #REF! ", "#NAME?", "#DIV/0!", "#CALC!", "#SPILL!"])
 def test_an_error_that_a_spreadsheet_wrote_into_a_csv_file_goes_to_nobody(error, quote):
     """A text would greet people as #N/A; in a column that nobody asked for it does not matter."""
     text = f"cell,name,note\n082,Thandi {error},#1\n083,{quote}{error}{quote},a\n084,Sipho,{error}\n{error},Anna,b\n"
