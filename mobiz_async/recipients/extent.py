@@ -104,8 +104,9 @@ def _bounds(part: IO[bytes]) -> tuple[int, int]:
     for block in _blocks(part):
         if not begin:
             named = _ROOT(block)
-            begin = b'<%bc r="' % ((named[1] or b"") if named is not None else b"")
-            two_letters = re.compile(re.escape(begin) + b"([A-Z]{2})[0-9]").findall
+            tag = b"<%bc" % ((named[1] or b"") if named is not None else b"")
+            begin = tag + b' r="'
+            two_letters = re.compile(tag + rb'[\s/>]r="([A-Z]{2})[0-9]').findall  # that blank may be any that XML has
         alike = block.translate(_PROTOTYPE)
         cells = alike.count(b"<c ") + (alike.count(b":c ") if b":" in alike else 0)  # the latter takes long
         if cells != alike.count(begin + b"A"):
