@@ -107,16 +107,18 @@ def _bounds(part: IO[bytes]) -> tuple[int, int]:
             tag = b"<%bc" % ((named[1] or b"") if named is not None else b"")
             begin = tag + b' r="'
             two_letters = re.compile(tag + rb'[\s/>]r="([A-Z]{2})[0-9]').findall  # that blank may be any that XML has
+            # Of two in one tag, which is no XML, the library takes the last.
+            elsewhere = re.compile(rb"r(?<![\w:]r)(?<!%b r) *= *[\"'][A-Za-z]" % tag).search
         alike = block.translate(_PROTOTYPE)
         cells = alike.count(b"<c ") + (alike.count(b":c ") if b":" in alike else 0)  # the latter takes long
-        if cells != alike.count(begin + b"A"):
+        if cells != alike.count(begin + b"A") or elsewhere(alike):
             return _ROWS, _COLUMNS  # some are spelt in another way, or do not say where they stand
         if b'"A000000' in alike:
             if b'"A0000000' in alike:
                 return _ROWS, _COLUMNS
             rows = 999_999
         if b'"AA' in alike:  # as it is where it says encoding="UTF-8"
-            if b' r="AAA' in alike or b'"AA0000000' in alike:
+            if begin + b"AAA" in alike or b'"AA0000000' in alike:
                 return _ROWS, _COLUMNS
             rows = 999_999 if b'"AA000000' in alike else rows
             columns = max([columns, *map(_number, set(two_letters(block)))])

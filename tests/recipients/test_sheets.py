@@ -284,6 +284,7 @@ FAR_OUT = {
     "beyond the last column of Excel": '<row r="3"><c r="XFE3"><v>1</v></c></row>',
     "that does not say where it stands": '<row r="1048576">' + "<c/>" * 100 + "<c><v>1</v></c></row>",
     "of many columns and many rows": '<row r="900000"><c r="AZ900000"><v>1</v></c></row>',
+    "that says twice where it stands": '<row r="900000"><c r="A1" r="AZ900000"><v>1</v></c></row>',
     "in lines of their own": '<row r="900000"><c\nr="AZ900000"><v>1</v></c></row>',
 }
 
