@@ -32,6 +32,7 @@ from mobiz_async.journal.guarded import Guarded
 from mobiz_async.journal.protocol import Journal
 from mobiz_async.late_optouts import LateOptOuts
 from mobiz_async.limits import Meter
+from mobiz_async.logs import say
 from mobiz_async.models import OnInvalid, OnUnknown, StopReason
 from mobiz_async.options import BulkOptions
 from mobiz_async.outlet import Outlet
@@ -47,8 +48,6 @@ class MakeChunker(Protocol):
 
     def __call__(self, *, on_problems: Callable[[list[Problem]], None], late: LateOptOuts) -> Chunker: ...
 
-
-_log = logging.getLogger("mobiz_async")
 
 _RAISED = (InvalidRecordError, SourceError, SourceChangedError, JournalError)
 
@@ -165,7 +164,8 @@ class BulkRun:
             self._raise()
         elif not self._raised and not self._task.cancelled() and (failed := self._task.exception()) is not None:
             # What the block raised goes before it, above all where that is a cancellation.
-            _log.warning("a bulk run, whose block was left by an exception, had raised %s", type(failed).__name__)
+            said = "a bulk run, whose block was left by an exception, had raised %s"
+            say(logging.WARNING, said, type(failed).__name__)
 
     def __aiter__(self) -> AsyncIterator[ChunkOutcome]:
         self._outlet.iterated()

@@ -31,13 +31,12 @@ from typing import Any, Generic, Literal, Self, TypeVar
 import attrs
 
 from mobiz_async.errors import ConfigurationError, NotSentError, OutcomeUnknownError
+from mobiz_async.logs import say
 from mobiz_async.reports import TriggerReceipt
 from mobiz_async.settings import number, whole
 from mobiz_async.unseen import Hidden, hide
 
 __all__ = ["BatchQueue", "Coalescer", "Leftover", "Post"]
-
-log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Post = Callable[[list[Any]], Awaitable[TriggerReceipt]]
@@ -344,7 +343,8 @@ class Coalescer:
             for task in deaf:
                 self._abandon(self._in_flight[task])
         if self._left != before:
-            log.warning(
+            say(
+                logging.WARNING,
                 "coalescer closed with %d records not sent and %d unknown",
                 self._left.not_sent,
                 self._left.unknown,

@@ -15,7 +15,7 @@ import attrs
 
 from mobiz_async.cancelling import outlast
 from mobiz_async.clock import Clock
-from mobiz_async.logs import level_of
+from mobiz_async.logs import level_of, log, say
 from mobiz_async.models import Outcome, RetryPolicy
 from mobiz_async.pacing import Lane, Pacer, Permit
 from mobiz_async.reports import AttemptEvent, EventHook
@@ -25,8 +25,6 @@ from mobiz_async.verdicts import Attempt, Failure, Judged, Stage, Verdict, class
 from mobiz_async.wire import Request
 
 __all__ = ["Deliverer", "Delivery", "Hooks"]
-
-_log = logging.getLogger("mobiz_async")
 
 T = TypeVar("T")
 
@@ -113,13 +111,13 @@ class Deliverer:
         A ``CancelledError`` of a hook cancels nobody: nothing is awaited here, so it is of something else.
         """
         level = level_of(event)
-        if _log.isEnabledFor(level):
-            _log.log(level, "%s: %s", event.operation, event.verdict, extra={"mobiz": attrs.asdict(event)})
+        if log.isEnabledFor(level):
+            say(level, "%s: %s", event.operation, event.verdict, extra={"mobiz": attrs.asdict(event)})
         for hook in self.events:
             try:
                 hook(event)
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  it must not change what it observes
-                _log.warning("an event hook raised %s", type(error).__name__)
+                say(logging.WARNING, "an event hook raised %s", type(error).__name__)
 
 
 @attrs.define(eq=False, repr=False)
@@ -279,7 +277,7 @@ class _Course:
         begun = self._stage is not Stage.QUEUED
         self._stage = Stage.QUEUED
         self._told_all = again_in is None
-        if judged.verdict is Verdict.ACCEPTED and not self._deliverer.events and not _log.isEnabledFor(logging.DEBUG):
+        if judged.verdict is Verdict.ACCEPTED and not self._deliverer.events and not log.isEnabledFor(logging.DEBUG):
             return
         self._deliverer.tell(
             AttemptEvent(

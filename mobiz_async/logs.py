@@ -6,6 +6,7 @@ attribute of the log record, a dict, for handlers that write structured logs. No
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -15,7 +16,10 @@ from mobiz_async.errors import ConfigurationError
 from mobiz_async.models import Outcome
 from mobiz_async.reports import AttemptEvent
 
-__all__ = ["LineFormatter", "from_environment", "level_of"]
+__all__ = ["LineFormatter", "from_environment", "level_of", "log", "say"]
+
+log = logging.getLogger("mobiz_async")
+"""The logger of all that is said here."""
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO}
 _NAME = "mobiz_async (MOBIZ_LOG)"
@@ -51,6 +55,15 @@ def level_of(event: AttemptEvent) -> int:
             return logging.INFO if event.retry_in is not None else logging.WARNING
 
 
+def say(level: int, message: str, *values: object, extra: Mapping[str, object] | None = None) -> None:
+    """Log a line. What a handler or a filter of the program's raises is dropped: it must not change what it is told of.
+
+    ``logging`` itself catches only what the handlers of its own raise as they write.
+    """
+    with contextlib.suppress(Exception):
+        log.log(level, message, *values, extra=extra, stacklevel=2)
+
+
 def from_environment(environment: Mapping[str, str] = os.environ) -> None:
     """Attach a handler for standard error to the logger ``mobiz_async`` when ``MOBIZ_LOG`` is ``debug`` or ``info``.
 
@@ -68,11 +81,10 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> None:
     for name, known in list(logging.Logger.manager.loggerDict.items()):
         if isinstance(known, logging.Logger) and f"{name}.".startswith("mobiz_async."):
             known.disabled = False
-    logger = logging.getLogger("mobiz_async")
-    if any(handler.name == _NAME for handler in logger.handlers):
+    if any(handler.name == _NAME for handler in log.handlers):
         return
     handler = logging.StreamHandler(sys.stderr)
     handler.name = _NAME
     handler.setFormatter(LineFormatter())
-    logger.addHandler(handler)
-    logger.setLevel(level)
+    log.addHandler(handler)
+    log.setLevel(level)

@@ -23,6 +23,7 @@ from itertools import islice
 from typing import Any
 
 from mobiz_async.errors import SourceError
+from mobiz_async.logs import say
 from mobiz_async.recipients.keyed import refuse_one_record
 from mobiz_async.recipients.stages import LARGEST_SLICE
 from mobiz_async.unseen import theirs
@@ -31,9 +32,6 @@ __all__ = ["LONGEST_HOLD", "Slices"]
 
 LONGEST_HOLD = 0.001
 """Seconds after which the loop is let go, and of a single slice before slices get smaller."""
-
-
-_log = logging.getLogger("mobiz_async")
 
 
 class Slices:
@@ -143,4 +141,4 @@ class Slices:
             elif isinstance(self._sync, Generator):
                 self._sync.close()
         except Exception as error:  # noqa: BLE001  as in next()
-            _log.warning("the source of records raised %s as it was closed", type(error).__name__)
+            say(logging.WARNING, "the source of records raised %s as it was closed", type(error).__name__)

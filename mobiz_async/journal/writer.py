@@ -20,6 +20,7 @@ import attrs
 
 from mobiz_async.errors import JournalError, JournalLostError
 from mobiz_async.journal.locking import Lock
+from mobiz_async.logs import say
 
 __all__ = ["Writer"]
 
@@ -35,8 +36,6 @@ _PAUSE_EVERY = 0.001
 _GONE = "the journal is open no more: that was in another process, or its event loop was closed"
 _HOLDERS: dict[tuple[int, int, int], Writer] = {}
 """(Process, device, file) -> who has it open, or is about to. After a fork, those of the parent are nobody's."""
-
-_log = logging.getLogger("mobiz_async")
 
 
 @attrs.frozen(eq=False)
@@ -306,7 +305,7 @@ class Writer(threading.Thread):
                 self._tidy(self._connection)
         except sqlite3.Error:
             # Every commit is on the disk already; only the tidying up did not work.
-            _log.warning("the journal could not be compacted")
+            say(logging.WARNING, "the journal could not be compacted")
         finally:
             self._connection.close()
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import aiohttp
@@ -22,6 +23,7 @@ from mobiz_async import (
     Outcome,
     OutcomeUnknownError,
     Pace,
+    RequestError,
     Secret,
     StopReason,
     TriggerReport,
@@ -372,6 +374,60 @@ async def test_an_event_hook_that_raises_changes_nothing(error: type, caplog: py
 
     assert (receipt.message_id, bulk.accepted, many.accepted) == ("id-0", 1, 1)
     assert [record.getMessage() for record in caplog.records] == [f"an event hook raised {error.__name__}"] * 3
+
+
+@pytest.fixture
+def broken_logging(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Logging whose filter raises at each line; what it was given is in the list."""
+    given: list[str] = []
+
+    def refuse(record: logging.LogRecord) -> bool:
+        given.append(record.getMessage())
+        raise OSError("27821234567")
+
+    caplog.set_level(logging.DEBUG, logger="mobiz_async")
+    monkeypatch.setattr(logging.getLogger("mobiz_async"), "filters", [refuse])
+    return given
+
+
+async def test_logging_that_raises_changes_nothing_of_what_is_reported(broken_logging: list[str]) -> None:
+    """Else who sent a message would get the filter's error in place of the receipt, and send it again."""
+
+    def hook(event: Any) -> None:
+        raise ValueError
+
+    async with client_on(Network(), events=[hook]) as client:
+        receipt = await client.trigger("key", THANDI)
+        bulk = await client.send_bulk("1", [THANDI | {"Number": "27821234567"}])
+
+    assert (receipt.message_id, bulk.accepted, bulk.unknown) == ("id-0", 1, 0)
+    assert [line.split(":")[0] for line in broken_logging] == [
+        "TriggerMessage",
+        "an event hook raised ValueError",
+        "SendBulkMessages",
+        "an event hook raised ValueError",
+    ]
+
+
+async def test_logging_that_raises_breaks_no_closing(broken_logging: list[str]) -> None:
+    def source() -> Iterator[Any]:
+        try:
+            yield from [THANDI | {"Number": f"2782{n:07}"} for n in range(1000)]
+        finally:
+            raise ValueError
+
+    async with client_on(Network()) as client:
+        with pytest.raises(ZeroDivisionError):
+            async with client.bulk("1", source(), chunk_size=1):
+                raise ZeroDivisionError
+        async with client.coalesce("key", max_wait=60, close_timeout=0) as pins:
+            waiting = asyncio.create_task(pins.send(THANDI))
+            await asyncio.sleep(0)
+        with pytest.raises(RequestError):
+            await waiting
+
+    assert "the source of records raised ValueError as it was closed" in broken_logging
+    assert "coalescer closed with 1 records not sent and 0 unknown" in broken_logging
 
 
 async def test_a_hook_that_nobody_would_await_is_refused_as_it_is_handed_in() -> None:
