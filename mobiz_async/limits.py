@@ -22,7 +22,7 @@ _BRISK = 5.0
 """A second; a client that takes so much for a limit by mistake keeps twenty PINs waiting for four seconds, not more."""
 _CROWDED_IN_A_ROW = 3
 _REFUSED_IN_A_ROW = 3
-"""With nothing accepted between; a server that refuses still more has another reason than the rate."""
+"""Each before the plateau was over; a server that refuses still more has another reason than the rate."""
 _MARGIN, _STEP = 0.03, 0.05
 """How far below what is seen a plateau lies, the first and the later ones."""
 _SHORTEST_PLATEAU = 16.0
@@ -168,7 +168,7 @@ class LearntRate:
         self._crowded = 0
         """Acceptances in a row that were not for want of requests."""
         self._refused = 0
-        """Refusals in a row, with nothing accepted between."""
+        """Refusals in a row, with no plateau between that went well."""
         self._level = 0.0
         """The rate of the plateau, from which it climbs."""
         self._late = 0.0
@@ -204,7 +204,6 @@ class LearntRate:
                 self._level += self._late
                 self._raise()
         else:
-            self._refused = 0
             self.pass_time(now, held_back=held_back)
 
     def pass_time(self, now: float, *, held_back: bool = False) -> None:
@@ -221,6 +220,8 @@ class LearntRate:
             return
         else:
             self._phase = max(self._phase, min(self._phase + step, self._plateau))
+        if self._phase >= self._plateau:
+            self._refused = 0
         self._raise()
 
     def _raise(self) -> None:

@@ -280,6 +280,24 @@ def test_a_server_that_refuses_all_however_few_is_taken_to_have_another_reason_t
     assert seen == [33.9, 23.8, 16.6, None]
 
 
+def test_a_server_that_refuses_now_and_then_at_any_rate_is_taken_to_have_another_reason():
+    """What is accepted between says nothing: a lower rate was to be refused less, and was not."""
+    rate, now, seen = learnt(), 0.5, []
+    for _ in range(4):
+        now = stream(rate, now + 1, 10)
+        rate.throttled(now, 1.0)
+        seen.append(rate.rate and round(rate.rate))
+    assert seen == [46, 44, 41, None]
+
+
+def test_refusals_on_the_way_up_are_the_rates_however_many_there_are():
+    rate, now = learnt(), 0.5
+    for _ in range(10):
+        now = stream(rate, now + 1, 18)
+        rate.throttled(now, 1.0)
+    assert rate.rate
+
+
 def test_answers_that_arrive_after_the_refusal_they_preceded_count_too():
     rate = learnt(accepted=30)
     for _ in range(20):

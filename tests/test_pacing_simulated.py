@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 
 import pytest
 from throttling_servers import FixedWindow, Scenario, SlidingWindow, TokenBucket, none, simulate, whole_seconds
@@ -111,6 +112,24 @@ def test_no_request_arrives_before_the_server_said():
 def test_a_server_that_never_refuses_is_never_held_back():
     log, pacer = simulate(Scenario(functools.partial(TokenBucket, 10**9), latency=STEADY, seconds=20))
     assert (round(log.rate(0, 20) * 0.05), pacer.learnt_rate, pacer.limit) == (8, None, 8)
+
+
+class OneInTwenty:
+    """Sheds load: every twentieth request is refused, however many there are."""
+
+    rate = math.inf
+
+    def __init__(self):
+        self._seen = 0
+
+    def ask(self, _now):
+        self._seen += 1
+        return None if self._seen % 20 else 1.0
+
+
+def test_refusals_that_have_nothing_to_do_with_the_rate_do_not_slow_the_client_more_and_more():
+    log, _ = simulate(Scenario(OneInTwenty, latency=STEADY, seconds=600))
+    assert log.rate(100, 600) >= 5
 
 
 def test_a_cap_below_the_servers_limit_is_never_refused():
