@@ -254,8 +254,17 @@ class Coalescer:
             self._let_in()
             if not self._queue:
                 self._stop_timer()
+        elif call in self._outside:
+            del self._outside[call]
         else:
-            self._outside.pop(call, None)
+            self._break_off()
+
+    def _break_off(self) -> None:
+        """Cancel the batches that nobody waits for any more: what still waits to go out is not to come late."""
+        for task, batch in self._in_flight.items():
+            if not batch.cut_short and all(call.future.done() for call in batch.calls):
+                batch.cut_short = True
+                task.cancel()
 
     def _let_in(self) -> None:
         while self._outside and len(self._queue) < self._max_queue:

@@ -8,6 +8,7 @@ import math
 import attrs
 import pytest
 
+from mobiz_async import MobizClient
 from mobiz_async.coalescing import Coalescer, Leftover
 from mobiz_async.errors import (
     ConfigurationError,
@@ -20,6 +21,7 @@ from mobiz_async.errors import (
     ThrottledError,
 )
 from mobiz_async.reports import MessageStatus, TriggerReceipt
+from mobiz_async.testing import FakeClock, FakeTransport, throttled
 
 FOREVER = 3600.0
 
@@ -187,6 +189,33 @@ async def test_a_caller_cancelled_after_its_batch_left_does_not_stop_it():
         answers = await heard(tasks)
     assert (server.batches, server.finished) == ([["0", "1"]], 1)
     assert (type(answers[0]), answers[1].message_id) == (asyncio.CancelledError, "id-1")
+
+
+async def test_a_batch_whose_callers_are_all_cancelled_is_broken_off_and_another_takes_its_place():
+    server = Server(release=asyncio.Event())
+    async with Coalescer(server.post, max_batch=2, max_batches_in_flight=1) as otp:
+        tasks = await sending(otp, fields(4))
+        for task in tasks[:2]:
+            task.cancel()
+        await turns()
+        server.release.set()
+        answers = await heard(tasks[2:])
+    assert (server.batches, server.finished) == ([["0", "1"], ["2", "3"]], 1)
+    assert [answer.message_id for answer in answers] == ["id-2", "id-3"]
+
+
+async def test_codes_that_wait_out_a_pause_for_nobody_are_not_sent_when_it_is_over():
+    """As with single triggers: who gave up waiting has asked for another code by then."""
+    fake, clock = FakeTransport([throttled(retry_after=300)]), FakeClock()
+    async with MobizClient(transport=fake, clock=clock) as mobiz, mobiz.coalesce("key", max_batch=3) as pins:
+        tasks = await sending(pins, fields(3))
+        await clock.settle()
+        for task in tasks:
+            task.cancel()
+        await heard(tasks)
+        await clock.advance(600)
+        left = pins.batches_in_flight
+    assert (len(fake.requests), fake.triggered("key"), left) == (1, [], 0)
 
 
 async def test_no_more_batches_are_in_flight_than_allowed_and_what_waits_fills_up():
