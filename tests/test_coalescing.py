@@ -98,7 +98,7 @@ async def test_ids_that_cannot_be_attributed_go_to_nobody():
     async def post(_batch):
         return TriggerReceipt(reference="r", messages=(MessageStatus("only"),), count=2)
 
-    async with Coalescer(post, max_batch=2) as otp:
+    async with Coalescer(post, max_batch=2, max_wait=FOREVER) as otp:
         receipts = await asyncio.gather(*(otp.send(record) for record in fields(2)))
     assert [(each.message_id, each.attributable, each.reference) for each in receipts] == [(None, False, "r")] * 2
 
@@ -107,7 +107,7 @@ async def test_a_receipt_of_another_count_attributes_nothing():
     async def post(_batch):
         return TriggerReceipt(messages=(MessageStatus("only"),), count=1)
 
-    async with Coalescer(post, max_batch=3) as otp:
+    async with Coalescer(post, max_batch=3, max_wait=FOREVER) as otp:
         receipts = await asyncio.gather(*(otp.send(record) for record in fields(3)))
     assert [each.message_id for each in receipts] == [None] * 3
 
@@ -124,7 +124,7 @@ async def test_a_receipt_of_another_count_attributes_nothing():
 )
 async def test_each_caller_of_a_failed_batch_gets_a_copy_of_the_error_and_it_is_sent_once(error):
     server = Server(error=error)
-    async with Coalescer(server.post, max_batch=3) as otp:
+    async with Coalescer(server.post, max_batch=3, max_wait=FOREVER) as otp:
         errors = await heard(await sending(otp, fields(3)))
     assert [(type(each), str(each), each.__dict__) for each in errors] == [
         (type(error), str(error), error.__dict__)
@@ -138,7 +138,7 @@ async def test_an_error_that_cannot_be_copied_still_reaches_everybody():
         def __init__(self, one, two):
             super().__init__("text")
 
-    async with Coalescer(Server(error=Stubborn(1, 2)).post, max_batch=2) as otp:
+    async with Coalescer(Server(error=Stubborn(1, 2)).post, max_batch=2, max_wait=FOREVER) as otp:
         errors = await heard(await sending(otp, fields(2)))
     assert [(type(each), "Stubborn" in str(each)) for each in errors] == [(OutcomeUnknownError, True)] * 2
 
@@ -151,7 +151,7 @@ async def test_a_bad_record_fails_alone():
         return record
 
     server = Server()
-    async with Coalescer(server.post, max_batch=2, prepare=prepare) as otp:
+    async with Coalescer(server.post, max_batch=2, max_wait=FOREVER, prepare=prepare) as otp:
         answers = await heard(await sending(otp, [{"A": "1"}, {"B": "x"}, {"A": "2"}]))
     assert server.batches == [["1", "2"]]
     assert [type(answer) for answer in answers] == [TriggerReceipt, InvalidRecordError, TriggerReceipt]
@@ -181,7 +181,7 @@ async def test_when_the_only_caller_is_cancelled_nothing_is_sent_and_no_timer_is
 
 async def test_a_caller_cancelled_after_its_batch_left_does_not_stop_it():
     server = Server(release=asyncio.Event())
-    async with Coalescer(server.post, max_batch=2) as otp:
+    async with Coalescer(server.post, max_batch=2, max_wait=FOREVER) as otp:
         tasks = await sending(otp, fields(2))
         tasks[0].cancel()
         await turns()
@@ -193,7 +193,7 @@ async def test_a_caller_cancelled_after_its_batch_left_does_not_stop_it():
 
 async def test_a_batch_whose_callers_are_all_cancelled_is_broken_off_and_another_takes_its_place():
     server = Server(release=asyncio.Event())
-    async with Coalescer(server.post, max_batch=2, max_batches_in_flight=1) as otp:
+    async with Coalescer(server.post, max_batch=2, max_wait=FOREVER, max_batches_in_flight=1) as otp:
         tasks = await sending(otp, fields(4))
         for task in tasks[:2]:
             task.cancel()
@@ -207,7 +207,10 @@ async def test_a_batch_whose_callers_are_all_cancelled_is_broken_off_and_another
 async def test_codes_that_wait_out_a_pause_for_nobody_are_not_sent_when_it_is_over():
     """As with single triggers: who gave up waiting has asked for another code by then."""
     fake, clock = FakeTransport([throttled(retry_after=300)]), FakeClock()
-    async with MobizClient(transport=fake, clock=clock) as mobiz, mobiz.coalesce("key", max_batch=3) as pins:
+    async with (
+        MobizClient(transport=fake, clock=clock) as mobiz,
+        mobiz.coalesce("key", max_batch=3, max_wait=FOREVER) as pins,
+    ):
         tasks = await sending(pins, fields(3))
         await clock.settle()
         for task in tasks:
@@ -231,7 +234,7 @@ async def test_no_more_batches_are_in_flight_than_allowed_and_what_waits_fills_u
 
 async def test_with_a_full_queue_callers_wait_outside_and_are_served_in_order():
     server = Server(release=asyncio.Event())
-    async with Coalescer(server.post, max_batch=2, max_queue=3, max_batches_in_flight=1) as otp:
+    async with Coalescer(server.post, max_batch=2, max_wait=FOREVER, max_queue=3, max_batches_in_flight=1) as otp:
         tasks = await sending(otp, fields(10))
         during = (otp.batches_in_flight, otp.queued, otp.waiting_outside)
         server.release.set()
@@ -284,7 +287,7 @@ async def test_closing_twice_is_fine_and_sending_afterwards_is_an_error():
 @pytest.mark.parametrize("seconds", [0.0, 0.01])
 async def test_a_close_that_runs_out_of_time_says_what_is_left_and_leaves_nobody_waiting(seconds, caplog):
     server = Server(release=asyncio.Event())
-    otp = Coalescer(server.post, max_batch=2, max_queue=3, max_batches_in_flight=1)
+    otp = Coalescer(server.post, max_batch=2, max_wait=FOREVER, max_queue=3, max_batches_in_flight=1)
     tasks = await sending(otp, fields(10))
     left = await otp.aclose(seconds)
     answers = await heard(tasks)
@@ -329,7 +332,7 @@ async def test_a_post_that_will_not_be_cancelled_does_not_hold_up_the_close(monk
 
 async def test_a_cancelled_close_leaves_nobody_waiting():
     server = Server(release=asyncio.Event())
-    otp = Coalescer(server.post, max_batch=2, max_batches_in_flight=1)
+    otp = Coalescer(server.post, max_batch=2, max_wait=FOREVER, max_batches_in_flight=1)
     tasks = await sending(otp, fields(3))
     closing = asyncio.create_task(otp.aclose())
     await turns()
@@ -341,7 +344,7 @@ async def test_a_cancelled_close_leaves_nobody_waiting():
 
 async def test_a_post_that_ends_as_cancelled_leaves_its_callers_with_an_unknown():
     server = Server(error=asyncio.CancelledError())
-    async with Coalescer(server.post, max_batch=2) as otp:
+    async with Coalescer(server.post, max_batch=2, max_wait=FOREVER) as otp:
         answers = await heard(await sending(otp, fields(2)))
     assert [type(answer) for answer in answers] == [OutcomeUnknownError] * 2
 
