@@ -158,8 +158,20 @@ async def test_no_connection_after_an_unknown_leaves_it_unknown(sandbox, send, l
         ([*SOURCE, "27999999999"], 19),
         ([SOURCE[1], SOURCE[0], *SOURCE[2:]], 1),
         ([], 1),
+        ([*SOURCE[:-1], SOURCE[0]], 18),
     ],
-    ids=["changed", "inserted", "deleted", "cut by one", "cut at a chunk", "cut short", "appended", "swapped", "empty"],
+    ids=[
+        "changed",
+        "inserted",
+        "deleted",
+        "cut by one",
+        "cut at a chunk",
+        "cut short",
+        "appended",
+        "swapped",
+        "empty",
+        "the last is one that was sent",
+    ],
 )
 async def test_a_source_that_changed_is_named_by_its_first_record_that_differs(sandbox, send, changed, row):
     await send()
@@ -170,8 +182,9 @@ async def test_a_source_that_changed_is_named_by_its_first_record_that_differs(s
 
     report = caught.value.report
     assert (caught.value.row, len(sandbox.requests), report.stopped) == (row, before, StopReason.SOURCE)
-    not_sent = [chunk for chunk in report.failures if chunk.outcome is Outcome.NOT_SENT]
-    assert {record["Number"] for chunk in not_sent for _, record in chunk.records()} <= {"27999999999"}
+    runs = [run for chunk in report.failures if chunk.outcome is Outcome.NOT_SENT for run in chunk.runs]
+    not_sent = {changed[row - 1] for first, length in runs for row in range(first, first + length)}
+    assert not_sent <= {"27999999999"}
     assert report.read == report.accepted + report.unknown + report.not_sent
 
 
