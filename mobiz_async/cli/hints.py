@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from mobiz_async.cli.orders import Order
 from mobiz_async.cli.screen import plural
 from mobiz_async.cli.shell import quoted
+from mobiz_async.cli.wording import OPTIONS
 from mobiz_async.errors import (
     AuthenticationError,
     InvalidRecordError,
@@ -104,8 +105,8 @@ def _what_for(order: Order, report: BulkReport, rejected: int) -> str:
 
 def _but(order: Order, report: BulkReport) -> str:
     """Return without what the rejects are to be sent: they have a header, fields and an encoding of their own."""
-    names = ({"mapping": "map"}.get(name, name) for name, value in order.file_options.items() if value)
-    left = [*(f"--{name}" for name in names), *(["the unknown ones"] if report.unknown else [])]
+    left = [OPTIONS[name] for name, value in order.file_options.items() if value]
+    left += ["the unknown ones"] if report.unknown else []
     return f", without {' and '.join(left)}" if left else ""
 
 

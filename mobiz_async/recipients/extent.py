@@ -20,7 +20,7 @@ __all__ = ["MOST_BYTES", "MOST_CELLS", "refusal_of_parts", "refusal_of_sheet"]
 MOST_BYTES = 1 << 30
 """Of one part of a workbook, unpacked."""
 MOST_CELLS = 1 << 25
-"""Of a sheet: as many rows as Excel has, of 32 columns. With the records made of them that is some gigabytes."""
+"""Of a sheet: as many rows as Excel has, of 32 columns. The library that reads it takes a gigabyte for them."""
 
 _PARTS = frozenset({"[Content_Types].xml", "content.xml"})
 """Of which each workbook has one: Excel's, OpenDocument's."""
@@ -98,7 +98,7 @@ def _blocks(part: IO[bytes]) -> Iterator[bytes]:
 
 
 def _bounds(part: IO[bytes]) -> tuple[int, int]:
-    """Return rows and columns of which a sheet has no more; quickly, where there are up to 26 columns."""
+    """Return rows and columns of which a sheet has no more; quickly, where there are none beyond ZZ."""
     rows, columns = 99_999, 26
     begin = b""
     for block in _blocks(part):
