@@ -10,13 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 from fakes import Gate, Network, accepted, agen, client_on, counts, failed, replied, rows
 
-from mobiz_async import (
-    ConfigurationError,
-    MemoryJournal,
-    OnUnknown,
-    Outcome,
-    StopReason,
-)
+from mobiz_async import ConfigurationError, MemoryJournal, OnUnknown, Outcome, StopReason
 from mobiz_async.errors import JournalError, SourceChangedError
 from mobiz_async.journal import Intent, Recalled, Settlement
 from mobiz_async.testing import FakeClock
