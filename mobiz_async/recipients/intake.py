@@ -73,6 +73,9 @@ class Intake:
             raise ConfigurationError(what, setting="dedupe")
         if self.definition is not None and self.dedupe not in self.definition:
             raise ConfigurationError("is no field of the list", setting="dedupe")
+        if self.dedupe != self.number_field and self.dedupe.casefold() == self.number_field.casefold():
+            what = f"is {self.dedupe!r}, but the numbers are in {self.number_field!r}: case matters in names of fields"
+            raise ConfigurationError(what, setting="dedupe")
 
     def stage(self, max_bytes: int | None = None, sparing: Callable[[Stage], Stage] | None = None) -> Stage:
         """Return the steps as one stage; it remembers what it has seen, so each run needs its own.

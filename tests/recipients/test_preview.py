@@ -96,6 +96,7 @@ def test_a_field_that_is_renamed_and_common_to_all_may_be_looked_at_for_duplicat
         ({"mobile_only": True}, "mobile_only needs region"),
         ({"dedupe": "cell", "rename": {"cell": "Number"}}, "'cell' is renamed to 'Number'"),
         ({"dedupe": "Email", "definition": FIELDS}, "dedupe is no field of the list"),
+        ({"dedupe": "number"}, "the numbers are in 'Number': case matters"),
     ],
 )
 async def test_a_check_that_could_never_find_anything_is_refused(checks, said):
