@@ -200,7 +200,7 @@ class FirstAndLast:
         self._each = each
         self._first: list[ChunkOutcome] = []
         self._last: collections.deque[ChunkOutcome] = collections.deque(maxlen=each)
-        self.total = 0
+        self.total: int = 0
 
     def add(self, item: ChunkOutcome) -> None:
         """Take one more."""
