@@ -20,7 +20,7 @@ from mobiz_async.recipients.shape import shape_stage
 from mobiz_async.recipients.sources import Recipients
 from mobiz_async.recipients.stages import Problem
 from mobiz_async.reports import EventHook
-from mobiz_async.settings import check_callback
+from mobiz_async.settings import check_callback, has_text
 from mobiz_async.unseen import Hidden, hide, unseen
 from mobiz_async.wire import Request, append_request
 
@@ -48,9 +48,11 @@ def as_secret(value: str | Secret | None) -> Secret | None:
 
 def key_of(name: str, given: Secret | None, variable: str) -> Secret:
     """Return the key given, or the one in the environment; raise ``ConfigurationError`` where it cannot be one."""
-    found = given if given is not None and given.reveal() else Secret(os.environ.get(variable, ""))
+    found = given if given is not None else Secret(os.environ.get(variable, ""))
     if not found.reveal():
         raise ConfigurationError("is missing", setting=name, variable=variable)
+    if not isinstance(found.reveal(), str):
+        raise ConfigurationError("is no text", setting=name, variable=variable)
     if not found.reveal().isprintable() or found.reveal() != found.reveal().strip():
         raise ConfigurationError("has white space around it or a line break in it", setting=name, variable=variable)
     return found
@@ -67,15 +69,15 @@ def hooks_of(events: Iterable[EventHook]) -> Sequence[EventHook]:
 def as_list(contacts: DataList | str | int) -> DataList:
     """Return a list by its id, or the list itself."""
     made = contacts if isinstance(contacts, DataList) else DataList(contacts)
-    if not made.id:
-        raise ConfigurationError("the list id is empty")
+    if not has_text(made.id):
+        raise ConfigurationError("the list id is empty, or no text")
     return made
 
 
 def intake_of(contacts: DataList, records: Records, asked: BulkOptions) -> Intake:
     """Return what is done to the records of a run, or of one append, before they go."""
     return Intake(
-        number_field=asked.number_field or contacts.number_field or "Number",
+        number_field=contacts.number_field or "Number" if asked.number_field is None else asked.number_field,
         common=asked.common,
         rename=asked.rename,
         region=asked.region,

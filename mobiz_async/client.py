@@ -103,7 +103,7 @@ class MobizClient:
         """Take settings; no I/O happens before the first request.
 
         ``api_key``, ``subscription_key``, ``username`` and ``base_url`` come from ``MOBIZ_API_KEY``,
-        ``MOBIZ_SUBSCRIPTION_KEY``, ``MOBIZ_USERNAME`` and ``MOBIZ_BASE_URL`` when left out. ``session`` is used and
+        ``MOBIZ_SUBSCRIPTION_KEY``, ``MOBIZ_USERNAME`` and ``MOBIZ_BASE_URL`` when None. ``session`` is used and
         never closed (for proxies and TLS settings of your own); it is of the event loop that the client is used in.
         ``transport`` replaces the network altogether.
         ``trust_env`` goes through the proxy of ``HTTPS_PROXY``, if there is one, and heeds ``NO_PROXY``.
@@ -121,8 +121,8 @@ class MobizClient:
         if trust_env and (session is not None or transport is not None):
             raise ConfigurationError("trust_env is for the client's own session: make yours with it")
         log_as_environment_asks()
-        self._base_url = base_url or os.environ.get("MOBIZ_BASE_URL") or DEFAULT_BASE_URL
-        self._username = username or os.environ.get("MOBIZ_USERNAME") or None
+        self._base_url = os.environ.get("MOBIZ_BASE_URL") or DEFAULT_BASE_URL if base_url is None else base_url
+        self._username = os.environ.get("MOBIZ_USERNAME") if username is None else username
         self._clock: Clock = clock if clock is not None else SystemClock()
         self._send_time_format = send_time_format
         self._pace = pace if pace is not None else Pace(concurrency=concurrency)
@@ -315,7 +315,7 @@ class MobizClient:
         missing ``username``, ``RejectedError`` for a ``status`` other than 1, and the other ``RequestError`` kinds.
         """
         check_definition(definition)
-        owner = username or self._username
+        owner = self._username if username is None else username
         if not owner:
             raise ConfigurationError(
                 "is missing: it says whose a new list is", setting="username", variable="MOBIZ_USERNAME"

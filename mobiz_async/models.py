@@ -222,7 +222,10 @@ class Pace:
 
 
 def _definition(value: Mapping[str, str] | None) -> Mapping[str, str] | None:
-    return None if value is None else MappingProxyType(dict(value))
+    if value is None:
+        return None
+    check_definition(value)
+    return MappingProxyType(dict(value))
 
 
 def _list_id(value: object) -> str:
@@ -241,10 +244,6 @@ class DataList:
     name: str | None = None
     definition: Mapping[str, str] | None = attrs.field(default=None, converter=_definition, hash=False)
 
-    @definition.validator
-    def _formats(self, _: object, value: Mapping[str, str] | None) -> None:
-        check_definition(value or {})
-
     def __reduce__(self) -> tuple[Any, ...]:
         return DataList, (self.id, self.name, None if self.definition is None else dict(self.definition))
 
@@ -261,6 +260,8 @@ def number_field_of(definition: Mapping[str, str] | None) -> str | None:
 
 def check_definition(definition: Mapping[str, str]) -> None:
     """Raise ``ConfigurationError`` where a field's format is not one the vendor's reference names."""
+    if not isinstance(definition, Mapping):
+        raise ConfigurationError("a list definition is a mapping of fields to formats")
     for field, kind in definition.items():
         if not field or type(field) is not str:
             raise ConfigurationError("a list definition's field names are non-empty text")

@@ -1,18 +1,22 @@
-"""What numbers and callbacks in settings may be: checked as they are set; a wrong one is told by the setting's name."""
+"""What numbers, texts and callbacks in settings may be: a wrong one is told by the setting's name as it is set."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 import math
+import re
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeGuard
 
 import attrs
 
 from mobiz_async.errors import ConfigurationError
 
-__all__ = ["Allowed", "above", "check_callback", "number", "whole"]
+__all__ = ["Allowed", "above", "check_callback", "has_text", "number", "whole"]
+
+
+_HALVES = re.compile("[\ud800-\udfff]").search
 
 
 @attrs.frozen
@@ -66,6 +70,14 @@ def number(least: float = 0, most: float = math.inf) -> Allowed:
 def above(least: float, below: float = math.inf) -> Allowed:
     """Return the numbers above ``least`` and below ``below``; infinity is one of them where there is no ``below``."""
     return Allowed(least, below, open=True)
+
+
+def has_text(value: object) -> TypeGuard[str]:
+    """Return whether ``value`` is text with something in it, all of which can be sent.
+
+    Half a surrogate pair cannot, and a URL is made without it: what goes out would be another key, list or time.
+    """
+    return isinstance(value, str) and bool(value.strip()) and not _HALVES(value)
 
 
 def check_callback(setting: str, value: object) -> None:

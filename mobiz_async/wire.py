@@ -24,6 +24,7 @@ from mobiz_async.errors import ConfigurationError
 from mobiz_async.legible import legible
 from mobiz_async.models import Secret
 from mobiz_async.reports import MessageStatus
+from mobiz_async.settings import has_text
 
 __all__ = [
     "SUBSCRIPTION_HEADER",
@@ -131,7 +132,7 @@ def trigger_request(trigger_key: Secret, body: Body, records: int = 1, send_time
 
 def check_trigger_key(trigger_key: Secret) -> None:
     """Raise ``ConfigurationError`` unless it is text with something in it."""
-    if not isinstance(trigger_key.reveal(), str) or not trigger_key.reveal().strip():
+    if not has_text(trigger_key.reveal()):
         raise ConfigurationError("the trigger key is empty, or no text")
 
 
@@ -140,11 +141,13 @@ def append_request(list_id: str, body: Body, records: int) -> Request:
     return _request(Operation.APPEND, {"list_id": list_id}, body, records)
 
 
-def create_list_request(username: str, name: object, definition: Mapping[str, str]) -> Request:
+def create_list_request(username: object, name: object, definition: Mapping[str, str]) -> Request:
     """Creating a Data List: a name and a format for each field.
 
-    Raises ``ConfigurationError`` where the name is empty or no text, or where it or a field's cannot be written.
+    Raises ``ConfigurationError`` where a name is empty or no text, or where it or a field's cannot be written.
     """
+    if not has_text(username):
+        raise ConfigurationError("is empty, or no text", setting="username", variable="MOBIZ_USERNAME")
     if not isinstance(name, str) or not name.strip():
         raise ConfigurationError("the list's name is empty, or no text")
     try:
@@ -186,7 +189,7 @@ def format_send_time(when: datetime | str, form: SendTimeFormat, now: float) -> 
 
 
 def _not_blank(text: object) -> str:
-    if not isinstance(text, str) or not text.strip():
+    if not has_text(text):
         raise ConfigurationError("send_time is empty, or send_time_format returned no text")
     return text
 

@@ -27,7 +27,7 @@ SUPPRESSION = "suppression"
 
 def _field_name(intake: Intake, field: attrs.Attribute[Any], value: object) -> None:
     del intake
-    if value is not None and not isinstance(value, str):
+    if value is not None and (not isinstance(value, str) or not value):
         raise ConfigurationError("is the name of a field, as text", setting=field.name)
 
 
@@ -36,6 +36,14 @@ def _field_names(intake: Intake, field: attrs.Attribute[Any], value: object) -> 
     fits = isinstance(value, Mapping) and all(isinstance(name, str) for pair in value.items() for name in pair)
     if value is not None and not fits:
         raise ConfigurationError("is a mapping of names to names, all of them text", setting=field.name)
+
+
+def _fields(intake: Intake, field: attrs.Attribute[Any], value: object) -> None:
+    del intake
+    fits = value is None or isinstance(value, Mapping)
+    del value  # an exception carries this frame, and error trackers print its locals
+    if not fits:
+        raise ConfigurationError("is a mapping of fields", setting=field.name)
 
 
 @attrs.frozen(kw_only=True)
@@ -51,7 +59,7 @@ class Intake:
     """
 
     number_field: str = attrs.field(default="Number", validator=_field_name)
-    common: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
+    common: Mapping[str, Any] | None = attrs.field(default=None, repr=False, validator=_fields)
     rename: Mapping[str, str] | None = attrs.field(default=None, validator=_field_names)
     region: str | None = None
     mobile_only: bool = False

@@ -112,7 +112,7 @@ def preview(
         TypeError: ``records`` is no sync iterable of records, as a data frame or an asynchronous source is none.
 
     """
-    number_field = number_field or number_field_of(definition) or "Number"
+    number_field = number_field_of(definition) or "Number" if number_field is None else number_field
     make_intake = partial(
         Intake,
         number_field=number_field,

@@ -54,6 +54,39 @@ def test_an_empty_key_is_a_missing_one(empty: Any) -> None:
         MobizClient(empty, "s")
 
 
+@pytest.mark.parametrize("no_text", [b"key", 7, ["key"]])
+def test_a_key_that_is_no_text_is_refused(no_text: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"MOBIZ_SUBSCRIPTION_KEY\) is no text"):
+        MobizClient("a", no_text)
+
+
+@pytest.mark.parametrize(
+    ("variable", "given"),
+    [
+        ("MOBIZ_API_KEY", {"api_key": "", "subscription_key": "s"}),
+        ("MOBIZ_SUBSCRIPTION_KEY", {"api_key": "a", "subscription_key": ""}),
+        ("MOBIZ_BASE_URL", {"api_key": "a", "subscription_key": "s", "base_url": ""}),
+    ],
+)
+def test_what_is_given_and_empty_is_not_taken_from_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, variable: str, given: dict
+) -> None:
+    """It would send for another account, or to the vendor instead of the sandbox whose address was left empty."""
+    monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    with pytest.raises(ConfigurationError, match=variable):
+        MobizClient(**given)
+
+
+async def test_an_owner_that_is_given_and_empty_is_not_taken_from_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOBIZ_USERNAME", "env-user")
+    network = Network()
+    async with MobizClient(transport=network) as client:
+        with pytest.raises(ConfigurationError, match="MOBIZ_USERNAME"):
+            await client.create_list("Spring", DEFINITION, username="")
+
+    assert network.count == 0
+
+
 @pytest.mark.parametrize("key", ["key\n", " key", "k\ney", "k\x00ey"])
 def test_a_key_with_a_line_break_is_refused_before_anything_is_sent(key: str) -> None:
     """As from a file that was read whole. A header could not carry it, and no word of the server's would explain it."""

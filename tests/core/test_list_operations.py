@@ -103,6 +103,39 @@ async def test_a_list_whose_name_or_field_is_no_text_that_can_be_written_is_not_
     assert network.count == 0
 
 
+@pytest.mark.parametrize("username", [" ", b"me", True, "me\ud83d"])
+async def test_a_list_whose_owner_is_no_text_is_not_created(username: Any) -> None:
+    network = Network()
+    async with client_on(network) as client:
+        with pytest.raises(ConfigurationError, match=r"username \(MOBIZ_USERNAME\) is empty, or no text"):
+            await client.create_list("Spring", DEFINITION, username=username)
+
+    assert network.count == 0
+
+
+@pytest.mark.parametrize("definition", [None, "msisdn", [("Number", "msisdn")]])
+async def test_a_definition_that_is_no_mapping_is_refused(definition: Any) -> None:
+    network = Network()
+    async with client_on(network, username="me") as client:
+        with pytest.raises(ConfigurationError, match="mapping of fields to formats"):
+            await client.create_list("Spring", definition)
+
+    assert network.count == 0
+
+
+@pytest.mark.parametrize("given", ["", " ", "1\ud83d"])
+async def test_a_list_id_that_would_not_go_out_as_it_is_is_refused(given: str) -> None:
+    """The half of a surrogate pair is left out of a URL: it would be another list's id."""
+    network = Network()
+    async with client_on(network) as client:
+        with pytest.raises(ConfigurationError, match="list id is empty, or no text"):
+            await client.append(given, rows(1))
+        with pytest.raises(ConfigurationError, match="list id is empty, or no text"):
+            await client.send_bulk(DataList(given), rows(1))
+
+    assert network.count == 0
+
+
 # SendBulkMessages, one request
 
 

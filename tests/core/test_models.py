@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from typing import Any
 
 import pytest
 
@@ -116,8 +117,10 @@ def test_a_definition_cannot_be_changed_behind_a_lists_back() -> None:
         contacts.definition["Number"] = "text"
 
 
-@pytest.mark.parametrize("definition", [{"Number": "phone"}, {"": "text"}, {1: "text"}])
-def test_a_definition_has_the_four_formats_and_named_fields(definition: dict) -> None:
+@pytest.mark.parametrize(
+    "definition", [{"Number": "phone"}, {"": "text"}, {1: "text"}, "text", [("Number", "msisdn")], 7]
+)
+def test_a_definition_has_the_four_formats_and_named_fields(definition: Any) -> None:
     with pytest.raises(ConfigurationError):
         DataList("1", "Spring", definition)
 

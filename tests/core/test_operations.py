@@ -218,7 +218,7 @@ async def test_a_trigger_that_waits_in_our_own_queue_beyond_the_deadline_was_not
     assert network.count == 1
 
 
-@pytest.mark.parametrize("key", ["", "  ", None, 5])
+@pytest.mark.parametrize("key", ["", "  ", None, 5, b"key", "key\ud83d"])
 async def test_a_trigger_key_that_is_none_is_refused_before_anything_is_sent(key: Any) -> None:
     network = Network()
     async with client_on(network) as client:

@@ -126,6 +126,7 @@ def test_send_time_takes_the_form_the_client_was_told(when, form, expected: str)
         (LATER, "rfc2822", "send_time_format"),
         ("", "unix", "empty"),
         ("  ", "unix", "empty"),
+        ("\ud83d", "unix", "empty"),
         (None, "unix", "datetime"),
         (1_800_000_060, "unix", "datetime"),
         (LATER, lambda when: when.timestamp(), "text"),

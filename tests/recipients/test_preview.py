@@ -97,6 +97,9 @@ def test_a_field_that_is_renamed_and_common_to_all_may_be_looked_at_for_duplicat
         ({"dedupe": "cell", "rename": {"cell": "Number"}}, "'cell' is renamed to 'Number'"),
         ({"dedupe": "Email", "definition": FIELDS}, "dedupe is no field of the list"),
         ({"dedupe": "number"}, "the numbers are in 'Number': case matters"),
+        ({"dedupe": ""}, "dedupe is the name of a field"),
+        ({"number_field": ""}, "number_field is the name of a field"),
+        ({"common": "Message"}, "common is a mapping of fields"),
     ],
 )
 async def test_a_check_that_could_never_find_anything_is_refused(checks, said):
