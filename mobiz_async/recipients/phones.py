@@ -79,6 +79,7 @@ _LEADING = re.compile(r"^[^+0-9]+")
 _PARAMETERS = re.compile(r";[A-Za-z-]+=")
 _NOT_DIALLED = re.compile(r"[\s()\[\]./~-]+")
 _REGION = re.compile("[A-Z]{2}")
+_DIGIT = re.compile(r"\d")
 _NEEDS_LIBRARY = "numbers outside South Africa need: pip install 'mobiz-async[phones]'"
 _EXACT_FLOATS = 1e15
 """Whole numbers below it are exact in a float, and longer ones are no phone numbers (E.164: 15 digits at most)."""
@@ -95,7 +96,8 @@ def normalize(text: str, region: str = "ZA", mobile_only: bool = False) -> str:
 
     Raises:
         PhoneNumberError: it is no number that could be sent to; ``kind`` says why.
-        ConfigurationError: the number is not South African and the extra ``phones`` is not installed.
+        ConfigurationError: there is no such region, or the number is not South African and the extra ``phones`` is not
+            installed.
 
     """
     held = hide(partial(read, text, region, mobile_only))
@@ -105,6 +107,8 @@ def normalize(text: str, region: str = "ZA", mobile_only: bool = False) -> str:
 
 def read(text: str, region: str = "ZA", mobile_only: bool = False) -> str:
     """Do what ``normalize`` does, with the number in the frames of what it raises."""
+    if not isinstance(text, str):  # as a field of JSON may be anything, or null
+        raise PhoneNumberError(PhoneFault.NOT_A_NUMBER)
     clean = south_african.fold(text)
     if region == "ZA":
         number = south_african.read(clean, mobile_only=mobile_only)
@@ -129,12 +133,14 @@ def check_region(region: str) -> None:
     try:
         import phonenumbers  # noqa: PLC0415  # an extra, and slow to import
     except ImportError:
-        if _REGION.fullmatch(region):
+        if _REGION.fullmatch(str(region)):
             raise ConfigurationError(_NEEDS_LIBRARY) from None
     else:
         if region in phonenumbers.SUPPORTED_REGIONS:
             return
-    raise ConfigurationError(f"no region {region!r}: the two capital letters of ISO 3166 are wanted: 'ZA', 'GB'")
+    # A number may be in its place, where the two were mixed up.
+    named = "such region" if _DIGIT.search(str(region)) else f"region {region!r}"
+    raise ConfigurationError(f"no {named}: the two capital letters of ISO 3166 are wanted: 'ZA', 'GB'")
 
 
 def _visible(text: str) -> str:

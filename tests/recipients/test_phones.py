@@ -225,6 +225,21 @@ def test_a_region_is_checked_before_anything_is_read(region):
         normalize_stage("Number", region)
 
 
+@pytest.mark.parametrize("number", ["0821234567", 27821234567, b"0821234567"])
+def test_a_number_in_the_place_of_the_region_is_not_shown(number):
+    with pytest.raises(ConfigurationError, match="no such region") as raised:
+        normalize("ZA", number)
+
+    assert "82" not in str(raised.value)
+
+
+@pytest.mark.parametrize("value", [None, 27821234567, b"27821234567", ["27821234567"]])
+def test_what_is_no_text_is_no_number(value):
+    """As a field of a web request may be anything: it is the caller's mistake, and to be answered as one."""
+    with pytest.raises(PhoneNumberError, match="not a phone number"):
+        normalize(value)
+
+
 def test_a_region_that_is_known_is_good():
     assert normalize_stage("Number", "GB")([{"Number": "07911 123456"}], range(1, 2)).records == [
         {"Number": "447911123456"}
