@@ -145,7 +145,7 @@ Choice = Fault | Injection | None
 
 
 def _injection(choice: Choice) -> Injection | None:
-    return Injection(choice) if isinstance(choice, Fault) else choice
+    return choice if choice is None or isinstance(choice, Injection) else Injection(choice)
 
 
 class Faults:
@@ -166,20 +166,22 @@ class Faults:
     @classmethod
     def script(cls, choices: Iterable[Choice], *, where: Callable[[str], bool] | None = None) -> Faults:
         """Give out ``choices`` one by one; no fault after the last."""
-        rest = iter([*choices])
+        rest = iter([_injection(choice) for choice in choices])
         return cls(lambda _: next(rest, None), where=where, text="script")
 
     @classmethod
     def always(cls, choice: Choice, *, where: Callable[[str], bool] | None = None) -> Faults:
         """Give every request the same fault."""
-        return cls(lambda _: choice, where=where, text="always")
+        made = _injection(choice)
+        return cls(lambda _: made, where=where, text="always")
 
     @classmethod
     def every(cls, n: int, choice: Choice, *, where: Callable[[str], bool] | None = None) -> Faults:
         """Give the n-th, 2n-th, 3n-th... request the fault. Raise ValueError for ``n`` below 1."""
         if n < 1:
             raise ValueError("every n-th request: n is at least 1")
-        return cls(lambda count: None if count % n else choice, where=where, text=f"every {n}")
+        made = _injection(choice)
+        return cls(lambda count: None if count % n else made, where=where, text=f"every {n}")
 
     @classmethod
     def seeded(

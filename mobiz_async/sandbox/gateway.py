@@ -17,6 +17,7 @@ from typing import Any
 import attrs
 from aiohttp import ClientError, web
 from aiohttp.http_exceptions import HttpProcessingError
+from attrs.validators import instance_of, optional
 
 from mobiz_async.sandbox import answers
 from mobiz_async.sandbox.answers import Answer
@@ -56,7 +57,7 @@ class Gateway:
     operations: Operations
     progress: Progress
     own_page: Callable[[str], Awaitable[web.Response]]
-    faults: Faults | None = None
+    faults: Faults | None = attrs.field(default=None, validator=optional(instance_of(Faults)))
     closing: bool = False
     """Whether each connection is closed behind its answer."""
     elsewhere: Elsewhere = attrs.field(factory=Elsewhere)

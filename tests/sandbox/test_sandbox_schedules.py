@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mobiz_async.sandbox import Fault, Faults, Injection
+from mobiz_async.sandbox import Fault, Faults, Injection, Sandbox
 
 
 def test_a_script_gives_its_faults_in_turn_and_then_none():
@@ -69,3 +69,26 @@ def test_a_word_that_is_no_schedule_is_a_value_error(text):
 def test_a_schedule_shows_what_it_is():
     assert repr(Faults.every(3, Fault.QUOTA)) == "Faults('every 3', seen=0)"
     assert "choose" not in repr(Faults(lambda _: None))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Faults.always("no_such_fault"),
+        lambda: Faults.every(2, "no_such_fault"),
+        lambda: Faults.script([None, "no_such_fault"]),
+        lambda: Faults.always(429),
+    ],
+)
+def test_what_is_no_fault_is_refused_before_a_request_meets_it(make):
+    """It would answer 500, which is an unknown outcome: a test of those would pass."""
+    with pytest.raises(ValueError, match="is not a valid Fault"):
+        make()
+
+
+def test_a_fault_is_no_schedule():
+    with pytest.raises(TypeError, match="Faults"):
+        Sandbox(faults=Fault.QUOTA)
+
+    with pytest.raises(TypeError, match="Faults"):
+        Sandbox().faults = Fault.QUOTA
