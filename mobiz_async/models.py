@@ -131,8 +131,9 @@ class OnRejected(enum.StrEnum):
     """Halve it and send the halves, to find the bad records.
 
     It assumes that a rejected append was applied to none of its records, which the vendor's reference does not say:
-    if a rejection can leave a part applied, splitting sends that part twice. Only a definite rejection of the whole
-    body is split (HTTP 400, 413, 422, result code 2), never 401, 403, 429, 5xx or an unknown outcome.
+    if a rejection can leave a part applied, splitting sends that part twice. Only what blames the body is split: HTTP
+    400, 413 and 422. A ``status`` other than 1 under a 200 does not, and stays rejected as a whole, as do 401, 403, 404
+    and all other rejections.
     """
 
 

@@ -118,7 +118,8 @@ class BulkOptions:
     dedupe: str | None = None
     """A field of the list, such as "Number": of records that agree in it only the first goes. One without it goes."""
     max_failure_rate: float | None = attrs.field(default=None, validator=optional(number(0, 1)))
-    """Stop when more than this share of the records settled so far, by earlier runs too, is anything but accepted."""
+    """Stop when more than this share of the records tried so far, by earlier runs too, was not accepted. Skipped ones
+    were not tried, and do not count."""
     records_per_second: float | None = attrs.field(default=None, validator=optional(above(0)))
     """Send no faster than this, on average over a few chunks."""
     deadline: float | None = attrs.field(default=None, validator=optional(above(0)))

@@ -128,7 +128,10 @@ class ChunkOutcome:
 
 @attrs.define
 class Stats:
-    """Live counts of a run, in records, but for ``chunks``, ``requests`` and ``retries``; ``elapsed`` is in seconds."""
+    """Live counts of a run, in records; ``chunks``, ``requests``, ``retries`` and ``in_flight`` (requests) are not.
+
+    ``elapsed`` is in seconds.
+    """
 
     read: int = 0
     accepted: int = 0

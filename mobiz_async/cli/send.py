@@ -110,7 +110,10 @@ _SECTIONS = {
     help="A chunk may have been sent: go on, stop, or send it again, and perhaps twice.  [default: keep]",
 )
 @click.option(
-    "--max-failure-rate", metavar="SHARE", type=float, help="Stop when more than this did not go: 0.05 is 5 %."
+    "--max-failure-rate",
+    metavar="SHARE",
+    type=float,
+    help="Stop when more than this of what was tried was not accepted: 0.05 is 5 %. What is skipped does not count.",
 )
 @click.option(
     "--rejects",

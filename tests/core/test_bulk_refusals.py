@@ -15,11 +15,13 @@ from mobiz_async import (
     MobizClient,
     OnRejected,
     OnUnknown,
+    RetryPolicy,
     StopReason,
 )
 from mobiz_async.recipients.stages import LARGEST_SLICE
 from mobiz_async.sandbox import EveryNth, Fault, Faults, Sandbox
-from mobiz_async.testing import FakeClock
+from mobiz_async.testing import FakeClock, FakeTransport, no_connection, throttled
+from mobiz_async.testing import accepted as accepted_as_documented
 from mobiz_async.verdicts import Failure, Stage
 from mobiz_async.wire import Request
 
@@ -47,6 +49,15 @@ async def test_on_rejected_stop_starts_nothing_new() -> None:
         report = await client.send_bulk("1", rows(100), chunk_size=10, concurrency=1, on_rejected=OnRejected.STOP)
 
     assert (report.accepted, report.rejected, report.stopped, network.count) == (20, 10, StopReason.REJECTED, 3)
+
+
+@pytest.mark.parametrize(("status", "halved"), [(400, True), (413, True), (422, True), (200, False), (404, False)])
+async def test_only_what_blames_the_body_is_halved(status: int, halved: bool) -> None:
+    network = Network(lambda request, n: replied(status, {"status": 0}))
+    async with client_on(network) as client:
+        report = await client.send_bulk("1", rows(4), on_rejected=OnRejected.SPLIT)
+
+    assert (report.rejected, network.count > 1) == (4, halved)
 
 
 async def test_each_policy_is_for_its_own_outcome() -> None:
@@ -154,6 +165,23 @@ async def test_every_second_request_throttled_by_the_sandbox_is_obeyed(client_of
         assert (counts(report), sandbox.early) == ({"accepted": 80}, ())
         assert dict.fromkeys(numbers(80), 1) == dict(sandbox.applied("1"))
         assert report.requests == len(sandbox.requests) == 8 + report.retries
+
+
+async def test_a_chunk_that_is_throttled_at_each_attempt_is_not_sent_and_the_next_one_goes() -> None:
+    fake = FakeTransport([throttled()] * 8)
+    async with MobizClient(transport=fake, clock=FakeClock(auto=True)) as client:
+        report = await client.send_bulk("1", rows(20), chunk_size=10, concurrency=1)
+
+    assert (counts(report), report.stopped) == ({"accepted": 10, "not_sent": 10}, None)
+
+
+async def test_the_deadline_of_the_policy_is_each_chunks_own() -> None:
+    clock, fake = FakeClock(auto=True), FakeTransport([accepted_as_documented, *[no_connection()] * 1_000])
+    async with MobizClient(transport=fake, clock=clock, retry=RetryPolicy(deadline=100)) as client:
+        report = await client.send_bulk("1", rows(40), chunk_size=10, concurrency=1)
+
+    assert (counts(report), report.stopped) == ({"accepted": 10, "not_sent": 30}, None)
+    assert 290 <= clock.monotonic() <= 310
 
 
 async def test_a_server_that_never_answered_is_given_up() -> None:
