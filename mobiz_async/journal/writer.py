@@ -131,6 +131,8 @@ class Writer(threading.Thread):
         self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
         self._tidy = tidy
         self._health = _Health.WELL
+        self._failed = JournalError("the journal failed earlier; nothing more is written to it")
+        """What is said to those that come after a failure."""
         self._awaited = 0
         self._pausing = False
 
@@ -260,7 +262,7 @@ class Writer(threading.Thread):
 
     def _work(self, orders: list[_Order]) -> None:
         """Do the orders in one transaction; where the disk is full, those that are outcomes once more by themselves."""
-        refusal = JournalError("the journal failed earlier; nothing more is written to it")
+        refusal = type(self._failed)(*self._failed.args)
         while orders:
             _answer([order for order in orders if not self._health.serves(order)], refusal)
             orders = [order for order in orders if self._health.serves(order)]
@@ -293,7 +295,8 @@ class Writer(threading.Thread):
             return job(self._connection), None
         except JournalLostError as error:
             # Nothing more begins. What is under way is told to the file that was there: it may be put back.
-            self._health = _Health.FULL
+            # What waits beside this hears the same, as whichever is heard of first ends the run.
+            self._health, self._failed = _Health.FULL, error
             return None, error
         except JournalError as error:
             # A refusal of ours, raised before anything was written: it concerns this order alone.
