@@ -223,6 +223,7 @@ class ChunkLife:
                 halt=run.halt,
                 resend_unknown=run.on_unknown is OnUnknown.RESEND,
                 patient=True,
+                in_doubt=in_doubt,
             )
         except BaseException:
             await self._abandon(attempts)

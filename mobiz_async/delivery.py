@@ -78,18 +78,20 @@ class Deliverer:
         halt: asyncio.Event | None = None,
         resend_unknown: bool = False,
         patient: bool = False,
+        in_doubt: bool = False,
         cut_short: Failure | None = None,
     ) -> Delivery:
         """Send ``request`` until there is nothing more to gain by sending it.
 
         Once ``halt`` is set, or the deliverer closed, no further attempt begins. ``deadline`` is in the clock's
         monotonic seconds. ``patient``: attempts that were probes of an open breaker do not count against
-        ``max_attempts`` once the server was reached, so that an outage is waited out. ``cut_short``: being cancelled
-        ends it with what is proven by then, for a task that others wait for, and this is said to be why. Raises what
-        the hooks raise, and else ``CancelledError``; the rest is a verdict.
+        ``max_attempts`` once the server was reached, so that an outage is waited out. ``in_doubt``: an earlier run may
+        have had it applied; events are told so. ``cut_short``: being cancelled ends it with what is proven by then, for
+        a task that others wait for, and this is said to be why. Raises what the hooks raise, and else
+        ``CancelledError``; the rest is a verdict.
         """
         started = self.clock.monotonic()
-        course = _Course(self, request, lane, hooks, deadline, halt, resend_unknown, patient, started)
+        course = _Course(self, request, lane, hooks, deadline, halt, resend_unknown, patient, in_doubt, started)
         try:
             judged = await repeat(course.attempt, course.sleep)
         except asyncio.CancelledError as cancelled:
@@ -132,6 +134,7 @@ class _Course:
     _halt: asyncio.Event | None
     _resend_unknown: bool
     _patient: bool
+    _doubted: bool
     _started: float
     posts: int = 0
     """Attempts begun, each of which is a POST."""
@@ -274,6 +277,9 @@ class _Course:
         return self._proven(judged)
 
     def _tell(self, judged: Judged, again_in: float | None) -> None:
+        outcome = judged.verdict.outcome
+        if again_in is None and outcome is not Outcome.ACCEPTED and (self._doubted or self._in_doubt is not None):
+            outcome = Outcome.UNKNOWN  # the last word is about all attempts: only an acceptance settles an unknown
         begun = self._stage is not Stage.QUEUED
         self._stage = Stage.QUEUED
         self._told_all = again_in is None
@@ -282,7 +288,7 @@ class _Course:
         self._deliverer.tell(
             AttemptEvent(
                 operation=self._request.operation.value,
-                outcome=judged.verdict.outcome,
+                outcome=outcome,
                 verdict=judged.verdict.word,
                 status=judged.status,
                 records=self._request.records,

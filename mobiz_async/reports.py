@@ -316,6 +316,8 @@ class AttemptEvent:
     operation: str
     """The vendor's name of the operation: ``TriggerMessage``, ``SendBulkMessages`` ..."""
     outcome: Outcome
+    """What the attempt proved. Of the last one: what all of them prove, which is unknown where an earlier one may have
+    been applied and none was accepted."""
     verdict: str
     """The finer word of the verdict table, such as ``throttled`` or ``no_answer``."""
     status: int | None

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import pytest
 from fakes import Gate, Network, accepted, agen, client_on, counts, failed, replied, rows
 
-from mobiz_async import ConfigurationError, MemoryJournal, OnUnknown, Outcome, StopReason
+from mobiz_async import AttemptEvent, ConfigurationError, MemoryJournal, OnUnknown, Outcome, StopReason
 from mobiz_async.errors import JournalError, SourceChangedError
 from mobiz_async.journal import Intent, Recalled, Settlement
 from mobiz_async.testing import FakeClock
+from mobiz_async.verdicts import Stage
 
 
 class Breaking(MemoryJournal):
@@ -349,3 +350,37 @@ async def test_a_single_text_is_no_list_of_opt_outs() -> None:
     async with client_on(Network()) as client:
         with pytest.raises(ConfigurationError, match=r"suppress .* load_suppression"):
             await client.send_bulk("1", rows(3), suppress="optouts.txt")
+
+
+# What hooks and the log are told
+
+
+@pytest.mark.parametrize("last", [replied(400), replied(401), replied(429), failed(Stage.CONNECTING), failed()])
+@pytest.mark.parametrize("earlier_run", [False, True])
+async def test_the_last_word_about_a_chunk_that_may_have_been_sent_is_unknown_as_in_the_report(
+    caplog: pytest.LogCaptureFixture, last: Any, earlier_run: bool
+) -> None:
+    """Else an alert on unknown records says nothing, where the second attempt was refused and the first one was not."""
+    events: list[AttemptEvent] = []
+    journal = MemoryJournal()
+    if earlier_run:
+        await left_unknown(journal, 20)
+    lost_first = Network(lambda request, n: accepted(request) if n == 1 else failed() if n == 2 else last)
+    async with client_on(
+        Network(lambda request, n: last) if earlier_run else lost_first,
+        events=[events.append],
+        clock=FakeClock(auto=True),
+    ) as client:
+        report = await client.send_bulk(
+            *("1", rows(20)),
+            chunk_size=10,
+            concurrency=1,
+            journal=journal,
+            on_unknown=OnUnknown.RESEND,
+            deadline=1_000,
+        )
+
+    assert counts(report) == {"accepted": 10, "unknown": 10}
+    *_, said = [event for event in events if event.retry_in is None]
+    assert (said.outcome, said.records) == (Outcome.UNKNOWN, 10)
+    assert caplog.records[-1].levelname == "WARNING"
