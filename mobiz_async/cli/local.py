@@ -40,7 +40,8 @@ def _rate(ctx: click.Context, param: click.Parameter, value: str | None) -> Rate
     "--faults",
     metavar="SCHEDULE",
     callback=_faults,
-    help="Misbehave: always:F, every:N:F, script:F,-,F or seeded:SEED:F=0.1. --list-faults says what F can be.",
+    help="Misbehave: always:F, every:N:F, script:F,-,F or seeded:SEED:F=0.1. --list-faults says what F can be; F@2 is "
+    "one of 2 seconds.",
 )
 @click.option("--list-faults", is_flag=True, help="Say which faults there are, and end.")
 @click.option("--rate-limit", metavar="N/SECONDS", callback=_rate, help="Answer 429 above this; every/N: to each N-th.")

@@ -137,6 +137,8 @@ class Injection:
         if text == "-":
             return None
         name, _, seconds = text.partition("@")
+        if name not in Fault.__members__.values():
+            raise ValueError(f"there is no fault {name!r}; what seconds it has stand behind an @")
         number = float(seconds) if seconds else 1.0
         return cls(Fault(name), retry_after=number, delay=number)
 

@@ -55,6 +55,10 @@ def test_the_faults_are_listed(cli) -> None:
     ("words", "said"),
     [
         (["--faults", "sometimes"], "a fault schedule begins with"),
+        (
+            ["--faults", "always:slow_answer=2"],
+            "no fault 'slow_answer=2'; what seconds it has",
+        ),
         (["--rate-limit", "many"], "a rate is written REQUESTS/SECONDS, or every/N"),
         (["--rate-limit", "every/0"], "a rate is written REQUESTS/SECONDS, or every/N"),
         (["--lifetime", "soon"], "a duration is"),
