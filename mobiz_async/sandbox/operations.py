@@ -83,7 +83,7 @@ class Operations:
             return self._trigger(query, body)
         if query.get("api_key") != self.api_key:
             return self._no(401, "API access key failed to authenticate")
-        return self._append(query, body) if path == APPEND else self._create(query, body)
+        return {APPEND: self._append, CREATE: self._create}[path](query, body)
 
     def _no(self, http: int, message: str, posted: int = 0) -> Refusal:
         return Refusal(answers.list_answer(0, message, http).under(self.rejection_status), posted)

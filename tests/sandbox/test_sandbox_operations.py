@@ -9,6 +9,8 @@ import pytest
 from mobiz_async.models import DataList
 from mobiz_async.recipients import definition_stage
 from mobiz_async.sandbox import Sandbox
+from mobiz_async.sandbox.ledger import Ledger
+from mobiz_async.sandbox.operations import Operations
 
 DEFINITION = {"Number": "msisdn", "Phone": "text", "Message": "text", "ContactId": "numeric", "Contact_Email": "email"}
 EXAMPLE = {
@@ -22,6 +24,13 @@ SUCCESS = {"status": 1, "message": "Data Appended"}
 
 def result(reply):
     return reply.status, reply.json["Result_Code"], reply.json["Result_Description"]
+
+
+def test_a_path_without_an_operation_is_taken_for_no_other():
+    operations = Operations("key", "user", trigger_keys=set(), ledger=Ledger(None, None), wall=lambda: 0.0)
+
+    with pytest.raises(KeyError, match="CustomerList-delete"):
+        operations.decide("/customers/CustomerList-delete", {"api_key": "key"}, b"{}")
 
 
 # Creating a Data List
