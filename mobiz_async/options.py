@@ -48,8 +48,11 @@ def _callback(options: BulkOptions, field: attrs.Attribute[Any], value: object) 
 
 def _journal(options: BulkOptions, field: attrs.Attribute[Any], value: object) -> None:
     del options
-    if not all(callable(getattr(value, name, None)) for name in ("open", "intend", "settle", "close")):
-        raise ConfigurationError("is a journal, such as SQLiteJournal(path)", setting=field.name)
+    for name in vars(Journal):
+        if not name.startswith("_") and not callable(getattr(value, name, None)):
+            raise ConfigurationError(
+                f"is a journal, such as SQLiteJournal(path); this has no method {name!r}", setting=field.name
+            )
 
 
 def _several_numbers(options: BulkOptions, field: attrs.Attribute[Any], value: object) -> None:

@@ -10,11 +10,17 @@ from typing import Any
 import attrs
 import pytest
 
-from mobiz_async import BulkOptions, ConfigurationError, OnInvalid, OnRejected, OnUnknown
+from mobiz_async import BulkOptions, ConfigurationError, MemoryJournal, OnInvalid, OnRejected, OnUnknown
 from mobiz_async.options import BulkSettings
 
 
 async def awaited(given: object) -> None: ...
+
+
+class WithoutAnEnd(MemoryJournal):
+    """A journal that somebody has not finished writing."""
+
+    note_end = None
 
 
 def test_the_keywords_are_the_fields() -> None:
@@ -66,6 +72,7 @@ def test_a_choice_may_be_given_as_its_word(name: str, given: str, expected: obje
         ("on_skipped", awaited),
         ("journal", "spring.journal"),
         ("journal", Path("spring.journal")),
+        ("journal", WithoutAnEnd()),
     ],
 )
 def test_a_value_that_cannot_be_is_a_configuration_error_that_names_it(name: str, value: Any) -> None:
