@@ -9,12 +9,15 @@ from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
+from mobiz_async.bulk import BulkRun
 from mobiz_async.chunking import Chunker
+from mobiz_async.delivery import Deliverer
 from mobiz_async.encoding import ENCODING_ERRORS, encode
 from mobiz_async.errors import ConfigurationError, InvalidRecordError, Reason
+from mobiz_async.journal import MemoryJournal
 from mobiz_async.late_optouts import LateOptOuts
 from mobiz_async.models import MAX_CHUNK_BYTES, MAX_RECORDS_PER_APPEND, DataList, Secret
-from mobiz_async.options import BulkOptions
+from mobiz_async.options import BulkOptions, BulkSettings
 from mobiz_async.recipients.intake import Intake
 from mobiz_async.recipients.shape import shape_stage
 from mobiz_async.recipients.sources import Recipients
@@ -30,9 +33,8 @@ __all__ = [
     "as_list",
     "as_secret",
     "batch_chunker",
-    "bulk_chunker",
+    "bulk_run",
     "hooks_of",
-    "intake_of",
     "key_of",
     "one_record",
     "only_chunk",
@@ -74,7 +76,7 @@ def as_list(contacts: DataList | str | int) -> DataList:
     return made
 
 
-def intake_of(contacts: DataList, records: Records, asked: BulkOptions) -> Intake:
+def _intake_of(contacts: DataList, records: Records, asked: BulkOptions) -> Intake:
     """Return what is done to the records of a run, or of one append, before they go."""
     return Intake(
         number_field=contacts.number_field or "Number" if asked.number_field is None else asked.number_field,
@@ -121,7 +123,25 @@ def batch_chunker(rows: Records, batch_size: int) -> Chunker:
     return Chunker(rows, shape_stage(None), chunk_size=batch_size, max_bytes=MAX_CHUNK_BYTES, on_problems=_raise_first)
 
 
-def bulk_chunker(
+def bulk_run(
+    contacts: DataList | str | int,
+    records: Records,
+    options: BulkSettings,
+    deliverer: Deliverer,
+    concurrency: int,
+    under_way: Callable[[bool], None],
+) -> BulkRun:
+    """Return a bulk run, ``concurrency`` chunks at once where its options do not say how many."""
+    asked = BulkOptions(**options)
+    target = as_list(contacts)
+    intake = _intake_of(target, records, asked)
+    identity = asked.identity(target.id, intake.fingerprints())
+    chunker = partial(_bulk_chunker, records, intake, asked)
+    journal = asked.journal if asked.journal is not None else MemoryJournal(resumable=False)
+    return BulkRun(deliverer, target.id, chunker, journal, identity, asked, asked.concurrency or concurrency, under_way)
+
+
+def _bulk_chunker(
     records: Records,
     intake: Intake,
     asked: BulkOptions,
@@ -145,7 +165,7 @@ def append_chunker(contacts: DataList, rows: Records, number_field: str | None) 
     """Return what makes one request of ``rows``, whatever their size; the first that cannot be sent ends it."""
     return Chunker(
         rows,
-        intake_of(contacts, rows, BulkOptions(number_field=number_field)).stage(),
+        _intake_of(contacts, rows, BulkOptions(number_field=number_field)).stage(),
         chunk_size=MAX_RECORDS_PER_APPEND,
         max_bytes=1 << 40,
         on_problems=_raise_first,

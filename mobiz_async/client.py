@@ -18,9 +18,8 @@ from mobiz_async.arguments import (
     as_list,
     as_secret,
     batch_chunker,
-    bulk_chunker,
+    bulk_run,
     hooks_of,
-    intake_of,
     key_of,
     one_record,
     only_chunk,
@@ -31,7 +30,6 @@ from mobiz_async.clock import Clock, SystemClock
 from mobiz_async.coalescing import Coalescer
 from mobiz_async.delivery import Deliverer, Delivery
 from mobiz_async.errors import ConfigurationError
-from mobiz_async.journal import MemoryJournal
 from mobiz_async.lifetime import Lifetime
 from mobiz_async.logs import from_environment as log_as_environment_asks
 from mobiz_async.models import (
@@ -44,7 +42,7 @@ from mobiz_async.models import (
     Timeouts,
     check_definition,
 )
-from mobiz_async.options import BulkOptions, BulkSettings
+from mobiz_async.options import BulkSettings
 from mobiz_async.pacing import Lane, Pacer
 from mobiz_async.reports import AppendReceipt, BulkReport, EventHook, TriggerReceipt, TriggerReport
 from mobiz_async.settings import whole
@@ -379,22 +377,10 @@ class MobizClient:
 
         Iterating it to the end, and its ``finish``, raise what ``send_bulk`` raises.
         """
-        begin = hide(partial(self._begin, contacts, records, options))
+        begin = hide(partial(bulk_run, contacts, records, options, self._deliverer, self._pace.concurrency))
         del records, options  # as in trigger
         with self._lifetime.operation() as under_way:
             run = unseen(hide(partial(next(begin), under_way)))
             with self._lifetime.stopping(run):
                 async with run:
                     yield run
-
-    def _begin(
-        self, contacts: DataList | str | int, records: Records, options: BulkSettings, under_way: Callable[[bool], None]
-    ) -> BulkRun:
-        asked = BulkOptions(**options)
-        target = as_list(contacts)
-        intake = intake_of(target, records, asked)
-        identity = asked.identity(target.id, intake.fingerprints())
-        chunker = partial(bulk_chunker, records, intake, asked)
-        journal = asked.journal if asked.journal is not None else MemoryJournal(resumable=False)
-        concurrency = asked.concurrency or self._pace.concurrency
-        return BulkRun(self._deliverer, target.id, chunker, journal, identity, asked, concurrency, under_way)
