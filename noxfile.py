@@ -98,7 +98,9 @@ def docs(session: nox.Session) -> None:
     session.run("sphinx-build", "-W", "-n", "--keep-going", "-E", "docs", "docs/_build/html", *session.posargs)
 
 
-EXTRAS = ("", "cli", "phones", "parquet", "excel", "zstd", "otel", "prometheus", "structlog", "pydantic", "all")
+FOR_CONTRIBUTORS = {"test", "bench", "docs", "dev"}
+NAMED = nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]
+EXTRAS = ("", *(extra for extra in NAMED if extra not in FOR_CONTRIBUTORS))
 
 
 @nox.session
