@@ -443,16 +443,23 @@ async def test_logging_that_raises_changes_nothing_of_what_is_reported(broken_lo
 
 
 async def test_logging_that_raises_breaks_no_closing(broken_logging: list[str]) -> None:
+    begun = asyncio.Event()
+
     def source() -> Iterator[Any]:
+        begun.set()  # of a generator that was never begun, no block is run as it is closed
         try:
             yield from [THANDI | {"Number": f"2782{n:07}"} for n in range(1000)]
         finally:
             raise ValueError
 
+    async def fail() -> None:
+        await begun.wait()
+        raise ZeroDivisionError
+
     async with client_on(Network()) as client:
         with pytest.raises(ZeroDivisionError):
             async with client.bulk("1", source(), chunk_size=1):
-                raise ZeroDivisionError
+                await fail()
         async with client.coalesce("key", max_wait=60, close_timeout=0) as pins:
             waiting = asyncio.create_task(pins.send(THANDI))
             await asyncio.sleep(0)
