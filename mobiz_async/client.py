@@ -45,7 +45,7 @@ from mobiz_async.models import (
 from mobiz_async.options import BulkSettings
 from mobiz_async.pacing import Lane, Pacer
 from mobiz_async.reports import AppendReceipt, BulkReport, EventHook, TriggerReceipt, TriggerReport
-from mobiz_async.settings import whole
+from mobiz_async.settings import check_kind, whole
 from mobiz_async.transport import AiohttpTransport, Transport
 from mobiz_async.unseen import Hidden, hide, unseen
 from mobiz_async.verdicts import Failure
@@ -111,8 +111,9 @@ class MobizClient:
         each attempt, and not awaited. ``expect_continue`` sends a body only after the server's ``100 Continue``, which
         turns some unknowns into provably not sent, where the server takes part in it.
 
-        Raises ``ConfigurationError`` for a missing key, an async event hook, or a ``base_url`` that is neither https
-        nor on this machine, unless ``allow_insecure`` (or ``MOBIZ_ALLOW_INSECURE=1``) asks for it by name.
+        Raises ``ConfigurationError`` for a missing key, settings that are none, an async event hook, or a ``base_url``
+        that is neither https nor on this machine, unless ``allow_insecure`` (or ``MOBIZ_ALLOW_INSECURE=1``) asks for it
+        by name.
         """
         # As secrets from the start: the frame of a constructor that raises ends up in error reports.
         api_key, subscription_key = as_secret(api_key), as_secret(subscription_key)
@@ -121,9 +122,12 @@ class MobizClient:
         log_as_environment_asks()
         self._base_url = os.environ.get("MOBIZ_BASE_URL") or DEFAULT_BASE_URL if base_url is None else base_url
         self._username = os.environ.get("MOBIZ_USERNAME") if username is None else username
+        check_kind("retry", retry, RetryPolicy)
+        check_kind("timeouts", timeouts, Timeouts)
         self._clock: Clock = clock if clock is not None else SystemClock()
         self._send_time_format = send_time_format
         self._pace = pace if pace is not None else Pace(concurrency=concurrency)
+        check_kind("pace", self._pace, Pace)
         if transport is None:
             credentials = Credentials(
                 key_of("api_key", api_key, "MOBIZ_API_KEY"),

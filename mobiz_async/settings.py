@@ -13,7 +13,7 @@ import attrs
 
 from mobiz_async.errors import ConfigurationError
 
-__all__ = ["Allowed", "above", "check_callback", "has_text", "number", "whole"]
+__all__ = ["Allowed", "above", "check_callback", "check_kind", "has_text", "number", "whole"]
 
 
 _HALVES = re.compile("[\ud800-\udfff]").search
@@ -78,6 +78,12 @@ def has_text(value: object) -> TypeGuard[str]:
     Half a surrogate pair cannot, and a URL is made without it: what goes out would be another key, list or time.
     """
     return isinstance(value, str) and bool(value.strip()) and not _HALVES(value)
+
+
+def check_kind(setting: str, value: object, kind: type) -> None:
+    """Raise ``ConfigurationError`` where ``value`` is none of ``kind``, as a bare number in the place of several is."""
+    if not isinstance(value, kind):
+        raise ConfigurationError(f"must be a {kind.__name__}", setting=setting)
 
 
 def check_callback(setting: str, value: object) -> None:

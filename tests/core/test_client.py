@@ -470,6 +470,20 @@ async def test_logging_that_raises_breaks_no_closing(broken_logging: list[str]) 
     assert "coalescer closed with 1 records not sent and 0 unknown" in broken_logging
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"retry": 3}, "retry must be a RetryPolicy"),
+        ({"timeouts": 30}, "timeouts must be a Timeouts"),
+        ({"timeouts": None}, "timeouts must be a Timeouts"),
+        ({"pace": 5}, "pace must be a Pace"),
+    ],
+)
+async def test_a_bare_number_in_the_place_of_settings_is_refused(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        client_on(Network(), **settings)
+
+
 async def test_a_hook_that_nobody_would_await_is_refused_as_it_is_handed_in() -> None:
     async def hook(event: Any) -> None: ...
 
