@@ -17,7 +17,7 @@ from typing import Any
 import attrs
 from aiohttp import ClientError, web
 from aiohttp.http_exceptions import HttpProcessingError
-from attrs.validators import instance_of, optional
+from attrs.validators import deep_iterable, instance_of, optional
 
 from mobiz_async.sandbox import answers
 from mobiz_async.sandbox.answers import Answer
@@ -50,7 +50,7 @@ class Gateway:
     """Handles the requests of one sandbox."""
 
     subscription_key: str = attrs.field(repr=False)
-    limits: list[Limit]
+    limits: list[Limit] = attrs.field(validator=deep_iterable(instance_of(Limit)))  # type: ignore[type-abstract]  # checkable
     max_body: int
     clock: SandboxClock
     ledger: Ledger

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import heapq
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import attrs
 
@@ -14,6 +14,7 @@ from mobiz_async.sandbox.answers import Answer
 __all__ = ["Backoff", "EveryNth", "Limit", "Quota", "RateLimit", "rate"]
 
 
+@runtime_checkable
 class Limit(Protocol):
     """Something that counts POSTs and now and then says no."""
 

@@ -92,3 +92,9 @@ def test_a_fault_is_no_schedule():
 
     with pytest.raises(TypeError, match="Faults"):
         Sandbox().faults = Fault.QUOTA
+
+
+@pytest.mark.parametrize("name", ["rate_limit", "quota"])
+def test_a_bare_number_is_no_limit(name):
+    with pytest.raises(TypeError, match="Limit"):
+        Sandbox(**{name: 5})
